@@ -1,0 +1,143 @@
+"""The `student` fixture: whose functions the checks call, on which side of the wire, with which seed.
+
+    pytest                                                    the solutions: 20 seeds in process, one across the wire
+    pytest tests/test_01_linear_probes.py --student my.ipynb  a submitted notebook, across the wire
+    check(pool_mean) in a notebook                            what was run there, handed in through config.stash
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from utils.course import build
+from utils.course.check import STUDENT
+from utils.course.namespace import ROOT, Cell, NotebookError, build_namespace, read_cells
+from utils.course.server import StudentServer
+from utils.course.student import Student, local_student
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing that is tested may need the network
+N_SEEDS = 20
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--student", metavar="NOTEBOOK", help="check this notebook instead of the solutions")
+    parser.addoption("--seed", type=int, default=0, help="seed of the data that a notebook is checked on (default 0)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "submission" not in metafunc.fixturenames:
+        return
+    if metafunc.config.stash.get(STUDENT, None) is not None:
+        sides = [("given", metafunc.config.stash[STUDENT][1])]
+    elif metafunc.config.getoption("--student"):
+        sides = [("notebook", metafunc.config.getoption("--seed"))]
+    else:
+        sides = [("in process", seed) for seed in range(N_SEEDS)] + [("wire", 0)]
+    metafunc.parametrize("submission", sides, indirect=True, ids=lambda side: f"{side[0]}, seed {side[1]}")
+
+
+@pytest.fixture
+def submission(request: pytest.FixtureRequest) -> tuple[str, int]:
+    """(side, seed); see pytest_generate_tests."""
+    return request.param
+
+
+@pytest.fixture
+def seed(submission: tuple[str, int]) -> int:
+    """What the data of a check are drawn from."""
+    return submission[1]
+
+
+@pytest.fixture
+def generator(seed: int) -> torch.Generator:
+    """A generator of the check's own."""
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, StudentServer]]:
+    """The process across the wire, started when it is first needed, and ended with the session."""
+    server = StudentServer()
+    opened: dict[str, Student] = {}
+    yield server, opened
+    server.close()
+
+
+@pytest.fixture
+def student(request: pytest.FixtureRequest, submission: tuple[str, int], servers) -> Student:
+    """The submission that the checks call: `student.pool_mean(acts, mask)`."""
+    side, chapter = submission[0], request.path.stem.removeprefix("test_")
+    if side == "given":
+        return request.config.stash[STUDENT][0]
+    exercises = build.read_chapter(ROOT / "solutions" / f"{chapter}.py").exercises if side == "notebook" else _solution(chapter)[0]
+    server, opened = servers
+    if side == "in process":
+        return local_student(_solution(chapter)[1], exercises)
+    if chapter not in opened:
+        cells = _notebook(request.config.getoption("--student")) if side == "notebook" else _cells(chapter)
+        opened[chapter] = server.open(cells, list(exercises))[0]
+    return opened[chapter]
+
+
+@cache
+def _cells(chapter: str) -> list[Cell]:
+    cells = build.read_chapter(ROOT / "solutions" / f"{chapter}.py").cells
+    return [Cell(cell.source, f"solution, line {cell.line}") for cell in cells if cell.kind == "code"]
+
+
+@cache
+def _solution(chapter: str):
+    exercises = list(build.read_chapter(ROOT / "solutions" / f"{chapter}.py").exercises)
+    namespace = build_namespace(_cells(chapter), exercises)
+    assert not namespace.problems, namespace.problems
+    return exercises, namespace
+
+
+def _notebook(path: str) -> list[Cell]:
+    try:
+        return read_cells(Path(path))
+    except NotebookError as error:
+        pytest.exit(str(error), returncode=4)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    report = yield
+    if mark := item.get_closest_marker("exercise"):
+        report.user_properties.append(("exercise", (mark.args[0], mark.kwargs.get("points", 0))))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    if not config.getoption("--student"):
+        return
+    scores: dict[str, list[int]] = {}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            if report.when == "call" and "exercise" in dict(report.user_properties):
+                name, points = dict(report.user_properties)["exercise"]
+                row = scores.setdefault(name, [0, 0])
+                row[0] += points * (outcome == "passed")
+                row[1] += points
+    terminalreporter.section("points")
+    for name, (earned, points) in scores.items():
+        terminalreporter.line(f"{name:<32} {earned}/{points}")
+    terminalreporter.line(f"{'total':<32} {sum(r[0] for r in scores.values())}/{sum(r[1] for r in scores.values())}")
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections to anything but this machine raise."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise OSError(f"the tests do not use the network, but something connects to {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)

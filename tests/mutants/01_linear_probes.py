@@ -1,0 +1,187 @@
+"""Chapter 01: planted wrong answers with the words their feedback must hold, and right answers by other roads."""
+
+from utils.course.mutants import Alternative, Mutant
+
+MUTANTS = [
+    # cache_resid_post
+    Mutant("cache_resid_post", "hook_resid_post", "hook_resid_pre", "the stream before block"),
+    Mutant("cache_resid_post", "blocks.{layer}.hook_resid_post", "blocks.{layer}.hook_mlp_out", "Another hook"),
+    Mutant("cache_resid_post", "blocks.{layer}.hook_resid_post", "blocks.{layer}.hook_attn_out", "Another hook"),
+    Mutant("cache_resid_post", "blocks.0.hook_resid_pre", "blocks.0.hook_resid_post", '"embed" returned the stream after block 0'),
+    Mutant("cache_resid_post", "blocks.0.hook_resid_pre", "embed.hook_out", "hold less"),
+    Mutant("cache_resid_post", "for layer in layers]", "for layer in sorted(layers, key=str)[::-1]]", "is not layer"),
+    Mutant(
+        "cache_resid_post",
+        "names = [",
+        "layers = sorted(layers, key=lambda layer: -1 if layer == 'embed' else layer)\n    names = [",
+        "the order of the forward pass",
+    ),
+    Mutant("cache_resid_post", "attention_mask=attention_mask, ", "", "Does attention_mask reach the model?"),
+    Mutant("cache_resid_post", "attention_mask=attention_mask", "attention_mask=torch.ones_like(tokens)", "attention_mask"),
+    Mutant("cache_resid_post", "for name in names])", "for name in names], dim=1)", "The axes are in another order"),
+    Mutant("cache_resid_post", "torch.stack([cache[name] for name in names])", "[cache[name] for name in names]", "a list of"),
+    Mutant("cache_resid_post", "cache[name] for name", "cache[name].half() for name", "dtype"),
+    Mutant("cache_resid_post", "cache[name] for name", "torch.randn_like(cache[name]) for name", "differs by up to"),
+    Mutant("cache_resid_post", "return torch.stack([cache[name] for name in names])", "print(cache)", "printed something but returned None"),
+    Mutant("cache_resid_post", "layer in layers) + 1", "layer in layers)", "raised"),
+    Mutant(
+        "cache_resid_post",
+        "    names = [",
+        "    tokens[attention_mask == 0] = 7\n    names = [",
+        "changed its argument `tokens` in place",
+    ),
+    Mutant(
+        "cache_resid_post",
+        "    names = [",
+        "    model.original_model.bert.embeddings.word_embeddings.weight.data += 1\n    names = [",
+        "changed the weights of `model` in place",
+    ),
+    Mutant(
+        "cache_resid_post",
+        "    names = [",
+        "    model.add_hook('blocks.0.hook_resid_post', lambda x, hook: x)\n    names = [",
+        "left a hook on the model",
+    ),
+    Mutant("cache_resid_post", "+ 1\n", "+ OFFSET\n", "uses `OFFSET`, which is not defined"),
+    Mutant("cache_resid_post", "stop_at_layer=stop", "stop_at_layer=min(stop, 3)", "raised"),
+    # pool_mean
+    Mutant("pool_mean", "is_piece[:, 0] = False", "pass", "averaged over [CLS] too"),
+    Mutant("pool_mean", "is_piece[torch.arange(len(last)), last] = False", "pass", "averaged over [SEP] too"),
+    Mutant(
+        "pool_mean",
+        "    total =",
+        "    is_piece = attention_mask.bool()\n    total =",
+        "averaged over [CLS] and [SEP] too",
+    ),
+    Mutant("pool_mean", "    total =", "    is_piece = torch.ones_like(is_piece)\n    total =", "averaged over all positions"),
+    Mutant("pool_mean", "attention_mask.sum(dim=1) - 1", "torch.full((len(acts[0]),), acts.shape[2] - 1)", "averaged over [SEP]"),
+    Mutant("pool_mean", " / is_piece.sum(dim=1)[:, None]", "", "this is the sum"),
+    Mutant("pool_mean", "is_piece.sum(dim=1)[:, None]", "attention_mask.sum(dim=1)[:, None]", "divided by"),
+    Mutant("pool_mean", "is_piece.sum(dim=1)[:, None]", "acts.shape[2]", "divided by 8"),
+    Mutant("pool_mean", "return total / is_piece.sum(dim=1)[:, None]", "return acts[:, :, 0]", "[CLS] alone"),
+    Mutant("pool_mean", "return total / is_piece.sum(dim=1)[:, None]", "return acts[:, :, 1:-1].mean(dim=2)", "position"),
+    Mutant("pool_mean", "attention_mask.bool().clone()", "attention_mask", "changed its argument `attention_mask` in place"),
+    Mutant("pool_mean", "return total / is_piece.sum(dim=1)[:, None]", "return acts.mean(dim=1)", "shape"),
+    Mutant("pool_mean", "return total / is_piece.sum(dim=1)[:, None]", "return (total / is_piece.sum(dim=1)[:, None]).numpy()", "numpy"),
+    # fit_mass_mean_probe
+    Mutant("fit_mass_mean_probe", "weight = mu_pos - mu_neg", "weight = mu_neg - mu_pos", "points the wrong way"),
+    Mutant("fit_mass_mean_probe", "weight = mu_pos - mu_neg", "weight = mu_pos", "close to a mean itself"),
+    Mutant(
+        "fit_mass_mean_probe",
+        "weight = mu_pos - mu_neg",
+        "weight = torch.nn.functional.normalize(mu_pos - mu_neg, dim=0)",
+        "do not normalise it",
+    ),
+    Mutant("fit_mass_mean_probe", "-weight @ (mu_pos + mu_neg) / 2", "torch.tensor(0.0)", "the threshold at the origin"),
+    Mutant("fit_mass_mean_probe", "-weight @ (mu_pos + mu_neg) / 2", "weight @ (mu_pos + mu_neg) / 2", "check the sign of the bias"),
+    Mutant("fit_mass_mean_probe", "(mu_pos + mu_neg) / 2", "(mu_pos + mu_neg)", "its factor 1/2"),
+    Mutant("fit_mass_mean_probe", "(mu_pos + mu_neg) / 2", "acts.mean(dim=0)", "nearer to the larger class"),
+    Mutant("fit_mass_mean_probe", "(mu_pos + mu_neg) / 2", "mu_pos", "at one of the two means"),
+    Mutant("fit_mass_mean_probe", "acts[~labels].mean(dim=0)", "acts.mean(dim=0)", "length"),
+    Mutant("fit_mass_mean_probe", "acts[labels].mean(dim=0)", "acts[labels].mean()", "cosine of your weight"),
+    Mutant(
+        "fit_mass_mean_probe",
+        "weight = mu_pos - mu_neg",
+        "weight = torch.linalg.svd(acts - acts.mean(dim=0), full_matrices=False).Vh[0] * (mu_pos - mu_neg).norm()",
+        "the direction of largest variance",
+    ),
+    Mutant("fit_mass_mean_probe", "weight = mu_pos - mu_neg", "weight = (mu_pos - mu_neg).abs()", "the same probe for swapped labels"),
+    Mutant(
+        "fit_mass_mean_probe",
+        "    mu_pos, mu_neg",
+        "    labels = acts @ acts.mean(dim=0) > acts.mean(dim=0) @ acts.mean(dim=0)\n    mu_pos, mu_neg",
+        "the labels do not enter it",
+    ),
+    Mutant("fit_mass_mean_probe", "return LinearProbe(", "return dict(", "a dict"),
+    Mutant("fit_mass_mean_probe", "if labels.all() or not labels.any():", "if False:", "one mean does not exist"),
+    Mutant("fit_mass_mean_probe", "if labels.all() or not labels.any():", "if not labels.any():", "one mean does not exist"),
+    Mutant("fit_mass_mean_probe", "raise ValueError(", "raise TypeError(", "expected a ValueError"),
+    Mutant("fit_mass_mean_probe", "bias=-weight @ (mu_pos + mu_neg) / 2", "bias=0.0", "raised ValueError: bias must be"),
+]
+
+ALTERNATIVES = [
+    Alternative(
+        "cache_resid_post",
+        """
+def cache_resid_post(model, tokens, attention_mask, layers):
+    kept = {}
+
+    def name_of(layer):
+        return "blocks.0.hook_resid_pre" if layer == "embed" else f"blocks.{layer}.hook_resid_post"
+
+    def keeper(layer):
+        def keep(stream, hook):
+            kept[layer] = stream.detach().clone()
+        return keep
+
+    hooks = [(name_of(layer), keeper(layer)) for layer in layers]
+    model.run_with_hooks(tokens, attention_mask=attention_mask, fwd_hooks=hooks)
+    return torch.stack([kept[layer] for layer in layers], dim=0)
+""",
+    ),
+    Alternative(
+        "cache_resid_post",
+        """
+def cache_resid_post(model, tokens, attention_mask, layers):
+    _, cache = model.run_with_cache(tokens, attention_mask=attention_mask)  # everything, then pick
+    out = torch.empty(len(layers), *tokens.shape, model.cfg.d_model)
+    for row, layer in enumerate(layers):
+        out[row] = cache["resid_pre", 0] if layer == "embed" else cache["resid_post", layer]
+    return out
+""",
+    ),
+    Alternative(
+        "pool_mean",
+        """
+def pool_mean(acts, attention_mask):
+    out = torch.zeros(acts.shape[0], acts.shape[1], acts.shape[3])
+    for row, mask in enumerate(attention_mask.tolist()):
+        out[:, row] = acts[:, row, 1 : sum(mask) - 1].mean(dim=1)
+    return out
+""",
+    ),
+    Alternative(
+        "pool_mean",
+        """
+import numpy as np
+from einops import rearrange
+
+
+def pool_mean(acts, attention_mask):
+    mask = attention_mask.numpy().copy()
+    position = np.arange(mask.shape[1])[None]
+    mask = mask * (position > 0) * (position < mask.sum(axis=1, keepdims=True) - 1)
+    weights = rearrange(torch.from_numpy(mask / mask.sum(axis=1, keepdims=True)), "batch pos -> 1 batch pos 1")
+    return (acts * weights).sum(dim=2).float()
+""",
+    ),
+    Alternative(
+        "fit_mass_mean_probe",
+        """
+def fit_mass_mean_probe(acts, labels):
+    n_positive = labels.sum().item()
+    n_negative = len(labels) - n_positive
+    if min(n_positive, n_negative) == 0:
+        raise ValueError("one class only")
+    share = labels.float() / n_positive - (~labels).float() / n_negative
+    weight = torch.einsum("b,bd->d", share, acts)
+    halfway = (acts[labels].sum(dim=0) / n_positive + acts[~labels].sum(dim=0) / n_negative) / 2
+    return LinearProbe(weight=weight, bias=-(weight * halfway).sum())
+""",
+    ),
+    Alternative(
+        "fit_mass_mean_probe",
+        """
+def fit_mass_mean_probe(acts, labels):
+    sums, counts = {True: 0.0, False: 0.0}, {True: 0, False: 0}
+    for vector, label in zip(acts, labels.tolist()):
+        sums[label] = sums[label] + vector
+        counts[label] += 1
+    if not all(counts.values()):
+        raise ValueError(f"only one class among {len(labels)} labels")
+    high, low = sums[True] / counts[True], sums[False] / counts[False]
+    # the same threshold from squared lengths: w.(a+b)/2 = (|a|^2 - |b|^2) / 2
+    return LinearProbe(weight=high - low, bias=(low @ low - high @ high) / 2)
+""",
+    ),
+]

@@ -1,0 +1,352 @@
+"""The checks of chapter 01. They run live in the notebook, in CI on the solutions, and on submissions."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from utils import models
+from utils.course.expect import close, describe, exercise, expect_tensor, hint
+from utils.course.student import StudentError
+from utils.probes import LinearProbe
+
+# --- 1.1 cache_resid_post ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A small random model and a padded batch for it, with what each stream should hold."""
+
+    model: object
+    tokens: Tensor  # [batch pos]
+    attention_mask: Tensor  # [batch pos]
+    streams: dict  # "embed", 0, 1, ... -> [batch pos d_model]
+
+
+@pytest.fixture
+def batch(generator, seed) -> Batch:
+    """Three texts of 9, 5 and 7 tokens for a BERT of three blocks, every weight and bias of which is random."""
+    model = models.random_model("bert", n_layers=3, d_model=12, n_heads=2, d_vocab=40, seed=seed)
+    tokens = torch.randint(1, 40, (3, 9), generator=generator)
+    attention_mask = (torch.arange(9) < torch.tensor([[9], [5], [7]])).long()
+    return Batch(model, tokens * attention_mask, attention_mask, hidden_states(model, tokens * attention_mask, attention_mask))
+
+
+def hidden_states(model, tokens: Tensor, attention_mask: Tensor) -> dict:
+    """What goes into the first block and comes out of each, caught by PyTorch's own hooks: no hook name is involved."""
+    streams = {}
+
+    def keep(layer):
+        def hook(block, inputs, output):
+            if layer == 0:
+                streams["embed"] = inputs[0]
+            streams[layer] = output[0] if isinstance(output, tuple) else output
+
+        return hook
+
+    handles = [block.register_forward_hook(keep(layer)) for layer, block in enumerate(model.blocks)]
+    try:
+        model(tokens, attention_mask=attention_mask, return_type=None)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return streams
+
+
+@exercise("cache_resid_post")
+def test_returns_one_vector_for_each_layer_text_and_position(student, batch):
+    acts = student.cache_resid_post(batch.model, batch.tokens, batch.attention_mask, [0, 2])
+    expect_tensor(acts, "layer batch pos d_model", (2, 3, 9, 12))
+    acts = student.cache_resid_post(batch.model, batch.tokens[:2, :4], batch.attention_mask[:2, :4], [1])
+    expect_tensor(acts, "layer batch pos d_model", (1, 2, 4, 12), name="for two texts of 4 tokens and one layer, the result")
+
+
+@exercise("cache_resid_post", points=2)
+def test_holds_the_stream_after_each_block(student, batch):
+    """One full-length text, so that only the choice of the hook matters."""
+    tokens, mask = batch.tokens[:1], batch.attention_mask[:1]
+    acts = student.cache_resid_post(batch.model, tokens, mask, [0, 1, 2])
+    expect_tensor(acts, "layer batch pos d_model", (3, 1, 9, 12))
+    truth = hidden_states(batch.model, tokens, mask)
+    for layer in (0, 1, 2):
+        got = acts[layer]
+        before = truth[layer - 1] if layer else truth["embed"]
+        assert not close(got, before), (
+            f"for layer {layer} you returned the stream before block {layer}, expected the one after it: "
+            "hook_resid_post, not hook_resid_pre"
+        )
+        error = float((got - truth[layer]).abs().max())
+        assert close(got, truth[layer]), (  # 1e-4: float32 through three blocks
+            f"for layer {layer} the result differs by up to {error:.2g} from the stream after block {layer}. "
+            f'Expected blocks.{layer}.hook_resid_post. Another hook, or a layer that is counted from 1?'
+        )
+
+
+@exercise("cache_resid_post", points=1)
+def test_reads_embed_before_block_0(student, batch):
+    tokens, mask = batch.tokens[:1], batch.attention_mask[:1]
+    with hint('"embed" has a hook point of its own, blocks.0.hook_resid_pre'):
+        acts = student.cache_resid_post(batch.model, tokens, mask, ["embed"])
+    expect_tensor(acts, "layer batch pos d_model", (1, 1, 9, 12))
+    truth = hidden_states(batch.model, tokens, mask)
+    assert not close(acts[0], truth[0]), (
+        '"embed" returned the stream after block 0, expected the one before it: blocks.0.hook_resid_pre'
+    )
+    assert close(acts[0], truth["embed"]), (
+        '"embed" is not the stream before block 0: expected blocks.0.hook_resid_pre, which holds token and position '
+        "embeddings together (hook_embed and embed.hook_out hold less)"
+    )
+
+
+@exercise("cache_resid_post", points=1)
+def test_keeps_the_order_that_was_asked_for(student, batch):
+    tokens, mask = batch.tokens[:1], batch.attention_mask[:1]
+    acts = student.cache_resid_post(batch.model, tokens, mask, [2, "embed", 1])
+    expect_tensor(acts, "layer batch pos d_model", (3, 1, 9, 12))
+    truth = hidden_states(batch.model, tokens, mask)
+    assert not (close(acts[0], truth["embed"]) and close(acts[1], truth[1])), (
+        'layers=[2, "embed", 1] came back as "embed", 1, 2: the order of the forward pass. Stack them in the order of `layers`'
+    )
+    for row, layer in enumerate([2, "embed", 1]):
+        assert close(acts[row], truth[layer]), f'with layers=[2, "embed", 1], row {row} is not layer {layer!r}'
+
+
+@exercise("cache_resid_post", points=1)
+def test_padding_does_not_change_the_text(student, batch):
+    acts = student.cache_resid_post(batch.model, batch.tokens, batch.attention_mask, [0, 1, 2])
+    expect_tensor(acts, "layer batch pos d_model", (3, 3, 9, 12))
+    real = batch.attention_mask.bool()
+    for layer in (0, 1, 2):
+        difference = float((acts[layer] - batch.streams[layer])[real].abs().max())
+        assert difference < 1e-3, (  # without a mask the streams of these models differ by 0.1 to 3
+            f"at layer {layer}, the real tokens of a padded text differ by up to {difference:.2g} from what the model "
+            "computes with its attention mask. Does attention_mask reach the model?"
+        )
+
+
+@exercise("cache_resid_post", points=1)
+def test_reads_a_real_encoder(student):
+    """MiniLM itself: six blocks, and sentences of different lengths."""
+    model = models.load_model("minilm")
+    encoded = model.tokenizer(["A dog barked.", "The small boat left the harbour at dawn."], padding=True, return_tensors="pt")
+    tokens, mask = encoded["input_ids"], encoded["attention_mask"]
+    acts = student.cache_resid_post(model, tokens, mask, ["embed", 3, 5])
+    expect_tensor(acts, "layer batch pos d_model", (3, *tokens.shape, 384))
+    truth = hidden_states(model, tokens, mask)
+    for row, layer in enumerate(["embed", 3, 5]):
+        difference = float((acts[row] - truth[layer])[mask.bool()].abs().max())
+        assert difference < 1e-3, (
+            f"on MiniLM, layer {layer!r} differs by up to {difference:.2g} from the model's own hidden state. "
+            "Is something fitted to the small model only, such as its number of blocks?"
+        )
+
+
+# --- 1.2 pool_mean -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Activations of texts of 2, 5 and 3 word pieces between [CLS] and [SEP], with padding that holds garbage."""
+
+    acts: Tensor  # [layer batch pos d_model]
+    attention_mask: Tensor  # [batch pos]
+    n_pieces: tuple[int, ...] = (2, 5, 3)
+
+    def mean(self, row: int, start: int, stop: int) -> Tensor:
+        """Mean of one text over positions start to stop, [layer d_model]."""
+        return self.acts[:, row, start:stop].mean(dim=1)
+
+
+@pytest.fixture
+def padded(generator) -> Padded:
+    acts = torch.randn(2, 3, 8, 6, generator=generator) + torch.arange(8).reshape(8, 1)  # every position is different
+    mask = (torch.arange(8) < torch.tensor([[4], [7], [5]])).long()
+    acts[:, mask == 0] = 50.0
+    return Padded(acts, mask)
+
+
+@exercise("pool_mean")
+def test_returns_one_vector_for_each_layer_and_text(student, padded):
+    expect_tensor(student.pool_mean(padded.acts, padded.attention_mask), "layer batch d_model", (2, 3, 6))
+    pooled = student.pool_mean(padded.acts[:1, :2], padded.attention_mask[:2])
+    expect_tensor(pooled, "layer batch d_model", (1, 2, 6), name="for one layer and two texts, the result")
+
+
+@exercise("pool_mean", points=2)
+def test_averages_the_word_pieces_only(student, padded):
+    pooled = student.pool_mean(padded.acts, padded.attention_mask)
+    expect_tensor(pooled, "layer batch d_model", (2, 3, 6))
+    for row, n in enumerate(padded.n_pieces):
+        mine, text = pooled[:, row], f"text {row} of {n} word pieces"
+        for start, stop, mistake in [
+            (0, 8, "averaged over all positions, padding too: use attention_mask"),
+            (1, 8, "averaged over padding too: use attention_mask"),
+            (0, n + 2, "averaged over [CLS] and [SEP] too: leave out the first and the last real position"),
+            (0, n + 1, "averaged over [CLS] too: leave out the first position"),
+            (1, n + 2, "averaged over [SEP] too: leave out the last real position, which padding may follow"),
+            (0, 1, "the activation of [CLS] alone: take the mean over the word pieces"),
+            (1, 7, "averaged over positions 1 to 6 of every text: the last real position is another one in each text"),
+        ]:
+            expected, got = padded.mean(row, 1, n + 1), padded.mean(row, start, stop)
+            if not close(expected, got):
+                assert not close(mine, got), f"{text}: {mistake}"
+        total = padded.acts[:, row, 1 : n + 1].sum(dim=1)
+        assert not close(mine, total), f"{text}: this is the sum, expected the mean: divide by the number of word pieces"
+        lengths = {count: total / count for count in (n + 2, n + 1, 8, 6, 5) if count != n}
+        for count, wrong in lengths.items():
+            assert not close(mine, wrong), f"{text}: divided by {count}, expected {n}, the number of its own word pieces"
+        expected = padded.mean(row, 1, n + 1)
+        error = float((mine - expected).abs().max())
+        assert close(mine, expected), f"{text}: differs by up to {error:.2g} from the mean of its word pieces"
+
+
+@exercise("pool_mean", points=1)
+def test_more_padding_changes_nothing(student, padded):
+    """The same texts in a batch with a longer one: five more positions of garbage."""
+    wider = torch.cat([padded.acts, torch.full((2, 3, 5, 6), -90.0)], dim=2)
+    mask = torch.cat([padded.attention_mask, torch.zeros(3, 5, dtype=torch.long)], dim=1)
+    narrow, wide = student.pool_mean(padded.acts, padded.attention_mask), student.pool_mean(wider, mask)
+    expect_tensor(wide, "layer batch d_model", (2, 3, 6))
+    difference = float((narrow - wide).abs().max())
+    assert difference < 1e-3, (
+        f"five more padding positions change the result by up to {difference:.2g}, expected no change: a text's vector "
+        "must not depend on the batch it happens to be in"
+    )
+
+
+@exercise("pool_mean", points=1)
+def test_one_word_keeps_its_own_vector(student, generator):
+    """With a single word piece there is nothing to average."""
+    acts = torch.randn(3, 2, 3, 4, generator=generator) * 5
+    pooled = student.pool_mean(acts, torch.ones(2, 3, dtype=torch.long))
+    expect_tensor(pooled, "layer batch d_model", (3, 2, 4))
+    assert close(pooled, acts[:, :, 1]), "[CLS] word [SEP]: the result is not the word's own activation, at position 1"
+
+
+# --- 1.3 fit_mass_mean_probe -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Noise plus or minus half of a known direction, far away from zero, with more negative than positive examples."""
+
+    acts: Tensor  # [batch d_model]
+    labels: Tensor  # [batch]
+    direction: Tensor  # [d_model], length 3
+    centre: Tensor  # [d_model], the point halfway between the classes
+
+
+@pytest.fixture
+def planted(generator) -> Planted:
+    unit = torch.nn.functional.normalize(torch.randn(32, generator=generator), dim=0)
+    direction = 3 * unit
+    centre = torch.randn(32, generator=generator) * 4
+    centre = centre + (6 - centre @ unit) * unit  # the classes stand at 4.5 and 7.5 along it: a bias of 0 is far off
+    labels = torch.arange(600) % 3 == 0  # one in three is positive
+    sign = torch.where(labels, 0.5, -0.5)
+    acts = centre + sign[:, None] * direction + torch.randn(600, 32, generator=generator)
+    return Planted(acts, labels, direction, centre)
+
+
+def expect_probe(probe: object, d_model: int) -> None:
+    assert isinstance(probe, LinearProbe), f"the result is {describe(probe)}, expected LinearProbe(weight=..., bias=...)"
+    expect_tensor(probe.weight, "d_model", (d_model,), name="weight")
+    expect_tensor(probe.bias, "", (), name="bias")
+
+
+@exercise("fit_mass_mean_probe")
+def test_returns_a_probe_with_weight_and_bias(student, planted):
+    expect_probe(student.fit_mass_mean_probe(planted.acts, planted.labels), 32)
+    expect_probe(student.fit_mass_mean_probe(planted.acts[:40, :7], planted.labels[:40]), 7)
+
+
+@exercise("fit_mass_mean_probe", points=2)
+def test_recovers_a_planted_direction(student, planted):
+    """Acts are noise plus or minus a known vector, so no reference solution is needed."""
+    probe = student.fit_mass_mean_probe(planted.acts, planted.labels)
+    expect_probe(probe, 32)
+    cosine = float(cosine_similarity(probe.weight, planted.direction, dim=0))
+    hint = ". It points the wrong way: subtract the negative mean from the positive one" if cosine < -0.5 else ""
+    if abs(cosine) <= 0.5 and float(cosine_similarity(probe.weight, planted.centre, dim=0)) > 0.8:
+        hint = ". The weight is close to a mean itself: take the difference of the two means"
+    assert cosine > 0.95, (  # 600 examples, 32 dimensions, noise 1, length 3
+        f"cosine of your weight with the planted direction is {cosine:.2f}, expected > 0.95{hint}"
+    )
+
+
+@exercise("fit_mass_mean_probe", points=1)
+def test_weight_keeps_the_length_of_the_difference(student, generator):
+    """Two examples, so the means are the examples themselves."""
+    positive, negative = torch.randn(2, 6, generator=generator) * 2
+    probe = student.fit_mass_mean_probe(torch.stack([negative, positive]), torch.tensor([False, True]))
+    expect_probe(probe, 6)
+    length, expected = float(probe.weight.norm()), float((positive - negative).norm())
+    hint = ": do not normalise it, the length is the step of a later intervention" if abs(length - 1) < 1e-3 else ""
+    assert abs(length - expected) < 1e-3 * expected, f"the weight has length {length:.3f}, expected {expected:.3f}{hint}"
+
+
+@exercise("fit_mass_mean_probe", points=2)
+def test_threshold_stands_halfway_between_the_means(student, planted):
+    """A third of the examples is positive, and the cloud is far from zero: the bias matters."""
+    probe = student.fit_mass_mean_probe(planted.acts, planted.labels)
+    expect_probe(probe, 32)
+    mu_pos, mu_neg = planted.acts[planted.labels].mean(dim=0), planted.acts[~planted.labels].mean(dim=0)
+    high, low, scale = float(probe(mu_pos[None])), float(probe(mu_neg[None])), float(probe.weight.norm() ** 2)
+    at_zero, at_mean = float(probe.bias), float(probe(planted.acts.mean(dim=0)[None]))
+    hint = ""
+    if abs(at_zero) < 1e-6:
+        hint = ". The bias is 0, which puts the threshold at the origin"
+    elif abs(at_mean) < 1e-3 * scale:
+        hint = ". Your threshold is at the mean of all examples, which lies nearer to the larger class"
+    elif abs(high) < 1e-3 * scale or abs(low) < 1e-3 * scale:
+        hint = ". Your threshold is at one of the two means"
+    elif (high > 0) == (low > 0):
+        hint = ". Both means are on one side: check the sign of the bias, and its factor 1/2"
+    assert abs(high + low) < 1e-3 * scale, (
+        f"the logit is {high:.2f} at the positive mean and {low:.2f} at the negative one, expected the same size with "
+        f"opposite signs{hint}"
+    )
+
+
+@exercise("fit_mass_mean_probe", points=1)
+def test_swapping_the_classes_flips_the_probe(student, planted):
+    probe = student.fit_mass_mean_probe(planted.acts, planted.labels)
+    flipped = student.fit_mass_mean_probe(planted.acts, ~planted.labels)
+    expect_probe(probe, 32)
+    expect_probe(flipped, 32)
+    logits, opposite = probe(planted.acts), flipped(planted.acts)
+    assert not close(logits, opposite, atol=1e-2), "the same probe for swapped labels: the labels do not enter it"
+    difference = float((logits + opposite).abs().max())
+    assert close(logits, -opposite, atol=1e-2), (
+        f"with the classes swapped, every logit should change its sign and nothing else; they are off by up to {difference:.2g}"
+    )
+
+
+@exercise("fit_mass_mean_probe", points=1)
+def test_a_louder_direction_without_labels_does_not_win(student, planted, generator):
+    """A control that must not succeed: most of the variance lies along something that is not the label."""
+    loud = torch.nn.functional.normalize(torch.randn(32, generator=generator), dim=0)
+    loudness = torch.randn(600, generator=generator)
+    for labels in (planted.labels, ~planted.labels):  # the same loudness in both classes
+        loudness[labels] -= loudness[labels].mean()
+    probe = student.fit_mass_mean_probe(planted.acts + 20 * loudness[:, None] * loud, planted.labels)
+    expect_probe(probe, 32)
+    cosine = abs(float(cosine_similarity(probe.weight, loud, dim=0)))
+    assert cosine < 0.8, (
+        f"the weight has a cosine of {cosine:.2f} with the direction of largest variance, which is not the label: "
+        "only the difference between the classes may count"
+    )
+
+
+@exercise("fit_mass_mean_probe", points=1)
+def test_refuses_labels_of_one_class(student, planted):
+    for labels in (torch.zeros(600, dtype=torch.bool), torch.ones(600, dtype=torch.bool)):
+        word = "True" if labels[0] else "False"
+        with pytest.raises(StudentError) as caught:
+            probe = student.fit_mass_mean_probe(planted.acts, labels)
+            raise AssertionError(f"all labels are {word}, so one mean does not exist, and yet you returned {describe(probe)}")
+        assert caught.value.type_name == "ValueError", (
+            f"all labels are {word}: expected a ValueError that says so, got: {caught.value}"
+        )

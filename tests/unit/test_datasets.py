@@ -1,0 +1,261 @@
+"""Loaders, damage detection and splits of utils.datasets."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections import Counter, defaultdict
+
+import pytest
+import torch
+
+from utils import datasets
+from utils.datasets import (
+    load_agent_sentences,
+    load_colours,
+    load_places,
+    load_sentiment_words,
+    split_groups,
+    word_stems,
+)
+
+LOADERS = {"sentiment_words": load_sentiment_words, "colours": load_colours, "places": load_places}
+tables = pytest.mark.parametrize("name", LOADERS)
+
+
+@pytest.fixture
+def assets(tmp_path, monkeypatch):
+    """A copy of the tables and their cards, read instead of the real ones."""
+    for name in LOADERS:
+        for suffix in (".csv", ".card.json"):
+            shutil.copy(datasets.ASSETS / f"{name}{suffix}", tmp_path)
+    monkeypatch.setattr(datasets, "ASSETS", tmp_path)
+    return tmp_path
+
+
+def edit_card(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+def test_sentiment_words_are_unique_and_rated_within_the_scale():
+    data = load_sentiment_words()
+    assert len(data.words) == len(set(data.words)) == 7118
+    assert all(word.isascii() and word.isalpha() and word.islower() for word in data.words)
+    assert data.valence.shape == data.rating_std.shape == (7118,)
+    assert data.valence.dtype == data.rating_std.dtype == torch.float32
+    assert data.valence.abs().max() <= 4 and (data.valence != 0).all()
+    assert (data.rating_std >= 0).all()
+    valence = dict(zip(data.words, data.valence.tolist(), strict=True))
+    assert valence["love"] > 2 and valence["murder"] < -2
+
+
+def test_colours_lie_between_0_and_1_and_mean_what_they_say():
+    data = load_colours()
+    assert len(data.names) == len(set(data.names)) == 943
+    assert data.rgb.shape == (943, 3) and data.rgb.dtype == torch.float32
+    assert data.rgb.min() == 0 and data.rgb.max() == 1
+    rgb = dict(zip(data.names, data.rgb, strict=True))
+    assert rgb["red"].argmax() == 0 and rgb["green"].argmax() == 1 and rgb["blue"].argmax() == 2
+    assert "blue/green" in rgb and "blue green" in rgb
+
+
+def test_places_are_unique_and_stand_where_they_are():
+    data = load_places()
+    assert len(data.names) == len(set(data.names)) == len(data.countries) == len(data.continents) == 2500
+    assert data.latitude.shape == data.longitude.shape == data.population.shape == (2500,)
+    assert data.latitude.abs().max() <= 90 and data.longitude.abs().max() <= 180
+    assert data.population.dtype == torch.int64 and (data.population.diff() <= 0).all(), "largest first"
+    assert set(data.continents) == {"Africa", "Asia", "Europe", "North America", "Oceania", "South America"}
+    sydney = data.names.index("Sydney")
+    assert data.countries[sydney] == "Australia" and data.latitude[sydney] < -30 and data.longitude[sydney] > 150
+
+
+@tables
+def test_what_a_caller_changes_does_not_reach_the_next_load(name):
+    first, untouched = LOADERS[name](), LOADERS[name]()
+    for field in dataclasses.fields(first):
+        value = getattr(first, field.name)
+        value.zero_() if isinstance(value, torch.Tensor) else value.clear()
+    for field in dataclasses.fields(first):
+        again, expected = getattr(LOADERS[name](), field.name), getattr(untouched, field.name)
+        assert torch.equal(again, expected) if isinstance(again, torch.Tensor) else again == expected
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(first, dataclasses.fields(first)[0].name, [])
+
+
+@tables
+def test_an_undamaged_copy_loads(name, assets):
+    LOADERS[name]()
+
+
+@tables
+def test_every_single_edit_of_a_table_is_noticed(name, assets):
+    path = assets / f"{name}.csv"
+    data = path.read_bytes()
+    edits = {
+        "one byte": data[:-2] + bytes([data[-2] ^ 1]) + data[-1:],
+        "last row gone": data[: data[:-1].rindex(b"\n") + 1],
+        "Windows line ends": data.replace(b"\n", b"\r\n"),
+        "empty": b"",
+    }
+    for what, edited in edits.items():
+        path.write_bytes(edited)
+        with pytest.raises(ValueError) as error:
+            LOADERS[name]()
+        found = hashlib.sha256(edited).hexdigest()
+        expected = hashlib.sha256(data).hexdigest()
+        cures = ("git checkout -- utils/assets/", "python -m utils.training.tables")
+        for word in (f"{name}.csv", expected, found, *cures):
+            assert word in str(error.value), f"{what}: {word} is missing in: {error.value}"
+
+
+@tables
+@pytest.mark.parametrize("suffix", [".csv", ".card.json"])
+def test_a_missing_file_is_named_with_its_cure(name, suffix, assets):
+    (assets / f"{name}{suffix}").unlink()
+    with pytest.raises(ValueError, match=rf"got no {name}{suffix}; run: git checkout -- "):
+        LOADERS[name]()
+
+
+@tables
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"sha256": "0"}'])
+def test_a_broken_card_is_named_with_its_cure(name, text, assets):
+    (assets / f"{name}.card.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"{name}.card.json must be JSON .* git checkout -- "):
+        LOADERS[name]()
+
+
+@tables
+def test_a_card_with_another_number_of_rows_is_noticed(name, assets):
+    edit_card(assets / f"{name}.card.json", rows=3)
+    with pytest.raises(ValueError, match=rf"{name}.csv must have 3 rows of . fields, got \d+ rows"):
+        LOADERS[name]()
+
+
+@tables
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_table_of_another_form_is_noticed_although_its_card_agrees(name, ragged, assets):
+    path = assets / f"{name}.csv"
+    header, first, _ = path.read_text(encoding="utf-8").split("\n", maxsplit=2)
+    data = (f"{header}\n{first},1\n" if ragged else f"x{header}\n{first}\n").encode()
+    path.write_bytes(data)
+    edit_card(assets / f"{name}.card.json", rows=1, sha256=hashlib.sha256(data).hexdigest())
+    with pytest.raises(ValueError, match="must have 1 rows of . fields, got 1 rows of" if ragged else "got x"):
+        LOADERS[name]()
+
+
+@pytest.fixture(scope="module")
+def agent():
+    return load_agent_sentences()
+
+
+def test_agent_sentences_say_what_their_labels_say(agent):
+    assert len(agent.sentences) == len(set(agent.sentences)) == 2880 and agent.labels.dtype == torch.bool
+    for i, sentence in enumerate(agent.sentences):
+        first, last = sentence.removesuffix(".").split()[1], sentence.removesuffix(".").split()[-1]
+        doer = last if " by the " in sentence else first
+        assert (agent.voices[i] == "passive") == (" by the " in sentence)
+        assert {first, last} == {agent.animals[i], agent.occupations[i]}
+        assert agent.labels[i] == (doer == agent.animals[i])
+        assert f" {agent.verbs[i]} " in sentence
+
+
+def test_no_bag_of_words_tells_who_is_the_agent(agent):
+    labels_of_bag = defaultdict(list)
+    for sentence, label in zip(agent.sentences, agent.labels.tolist(), strict=True):
+        labels_of_bag[tuple(sorted(sentence.lower().removesuffix(".").split()))].append(label)
+    assert all(sorted(labels) == [False, True] for labels in labels_of_bag.values())
+
+
+@pytest.mark.parametrize("field", ["voices", "animals", "occupations", "verbs", "groups"])
+def test_labels_are_balanced_within_every_noun_verb_voice_and_group(agent, field):
+    values = getattr(agent, field)
+    values = values.tolist() if isinstance(values, torch.Tensor) else values
+    count, positive = Counter(values), Counter(v for v, label in zip(values, agent.labels, strict=True) if label)
+    assert all(2 * positive[value] == n for value, n in count.items())
+
+
+def test_first_noun_reads_actives_and_fails_on_passives(agent):
+    first_is_animal = torch.tensor([s.split()[1] == a for s, a in zip(agent.sentences, agent.animals, strict=True)])
+    active = torch.tensor([voice == "active" for voice in agent.voices])
+    right = first_is_animal == agent.labels
+    assert right[active].all() and not right[~active].any()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_agent_groups_share_no_noun(agent, seed):
+    sides = split_groups(agent.groups, seed=seed)
+    nouns = [{agent.animals[i] for i in side} | {agent.occupations[i] for i in side} for side in sides]
+    assert not nouns[0] & nouns[1]
+    assert len(nouns[0] | nouns[1]) == 60
+    assert all(agent.labels[side].float().mean() == 0.5 for side in sides)
+
+
+def test_stems_are_the_first_letters():
+    assert word_stems(["abandon", "abandoned", "ok"]) == ["aband", "aband", "ok"]
+    assert word_stems(["abandon"], n_letters=2) == ["ab"]
+
+
+@pytest.mark.parametrize("words, n_letters, message", [([], 5, "words must hold"), (["a"], 0, "at least 1, got 0")])
+def test_stems_refuse_nothing_to_shorten(words, n_letters, message):
+    with pytest.raises(ValueError, match=message):
+        word_stems(words, n_letters=n_letters)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_group_stands_on_both_sides_of_a_split(seed):
+    stems = word_stems(load_sentiment_words().words)
+    train, test = split_groups(stems, seed=seed)
+    assert not {stems[i] for i in train} & {stems[i] for i in test}
+    assert torch.equal(torch.cat([train, test]).sort().values, torch.arange(len(stems)))
+    assert (train.diff() > 0).all() and (test.diff() > 0).all()
+    assert abs(len(test) / len(stems) - 0.3) < 0.01  # the largest of 2,166 stems has 33 of 7,118 words
+
+
+@pytest.mark.parametrize("test_fraction", [0.01, 0.2, 0.5, 0.99])
+def test_the_share_held_out_is_as_near_as_groups_allow_and_never_all_or_nothing(test_fraction):
+    countries = load_places().countries
+    largest = max(Counter(countries).values())
+    for seed in range(20):
+        train, test = split_groups(countries, test_fraction=test_fraction, seed=seed)
+        assert len(train) and len(test)
+        assert abs(len(test) - test_fraction * len(countries)) <= largest
+
+
+def test_a_split_follows_its_seed_and_not_the_order_of_the_examples():
+    groups = [f"group {i % 7}" for i in range(50)]
+    _, test = split_groups(groups, seed=3)
+    assert torch.equal(test, split_groups(groups, seed=3)[1])
+    assert len({tuple(split_groups(groups, seed=seed)[1].tolist()) for seed in range(20)}) > 5
+    held_out = {groups[i] for i in test}
+    assert held_out == {groups[::-1][i] for i in split_groups(groups[::-1], seed=3)[1]}
+    before = torch.random.get_rng_state()
+    split_groups(groups, seed=4)
+    assert torch.equal(before, torch.random.get_rng_state()), "the global generator was used"
+
+
+def test_numbers_split_like_names():
+    numbers = torch.tensor([4, 4, 0, 9, 9, 9, 2])
+    for seed in range(10):
+        train, test = split_groups(numbers, seed=seed)
+        assert not set(numbers[train].tolist()) & set(numbers[test].tolist())
+        as_names = split_groups([str(number) for number in numbers.tolist()], seed=seed)
+        assert torch.equal(train, as_names[0]) and torch.equal(test, as_names[1])
+
+
+@pytest.mark.parametrize(
+    "groups, test_fraction, message",
+    [
+        ([], 0.3, "at least 2 different groups, got 0 in 0 examples"),
+        (["a", "a"], 0.3, "at least 2 different groups, got 1 in 2 examples; .* group by something finer"),
+        (torch.zeros(3, dtype=torch.int64), 0.3, "got 1 in 3 examples"),
+        (torch.zeros(0, dtype=torch.int64), 0.3, "got 0 in 0 examples"),
+        (torch.zeros(2, 3, dtype=torch.int64), 0.3, r"one axis \[example\], got shape \[2, 3\]"),
+        (["a", "b"], 0.0, r"test_fraction must lie between 0 and 1, got 0\.0"),
+        (["a", "b"], 1.0, r"test_fraction must lie between 0 and 1, got 1\.0"),
+        (["a", "b"], float("nan"), "test_fraction must lie between 0 and 1, got nan"),
+    ],
+)
+def test_a_split_that_cannot_be_made_says_why(groups, test_fraction, message):
+    with pytest.raises(ValueError, match=message):
+        split_groups(groups, test_fraction=test_fraction)

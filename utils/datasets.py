@@ -1,0 +1,272 @@
+"""Texts, labels and splits by name: three tables of human data, one set of written sentences, one way to split.
+
+    words = load_sentiment_words()                                       # words.words, words.valence [word]
+    train, test = split_groups(word_stems(words.words), seed=0)          # indices; no stem on both sides
+
+Every loader returns fresh lists and tensors, so nothing you change in them reaches the next load. Whose the data are,
+what was left out and how to rebuild them stands in the card beside each table, utils/assets/NAME.card.json.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+ASSETS = Path(__file__).resolve().parent / "assets"
+
+# The nouns of "who is the agent", in fixed order: two animals and two occupations make one group.
+# Names that end in -er or -or occur among both (tiger, doctor), so that the ending does not give the class away.
+ANIMALS = (
+    "dog", "tiger", "cat", "spider", "horse", "lion", "panther", "cow", "beaver", "wolf", "otter", "bear", "badger",
+    "pig", "rooster", "sheep", "lobster", "goat", "fox", "monkey", "elephant", "rabbit", "duck", "goose", "eagle",
+    "parrot", "camel", "donkey", "snake", "frog",
+)  # fmt: skip
+OCCUPATIONS = (
+    "doctor", "nurse", "judge", "teacher", "farmer", "chef", "lawyer", "pilot", "priest", "baker", "clerk", "painter",
+    "dentist", "singer", "surgeon", "poet", "mechanic", "dancer", "scientist", "musician", "journalist", "librarian",
+    "guard", "tailor", "magician", "artist", "captain", "pianist", "athlete", "architect",
+)  # fmt: skip
+VERBS = (  # regular: "chased" is both past tense and participle, so active and passive use the same form
+    "chased", "followed", "watched", "helped", "attacked", "scared", "ignored", "surprised", "pushed", "kicked",
+    "touched", "noticed",
+)  # fmt: skip
+NOUNS_PER_GROUP = 2
+
+
+@dataclass(frozen=True)
+class SentimentWords:
+    """English words with human ratings. Source: VADER lexicon (MIT), Hutto & Gilbert 2014.
+
+    words: Lower-case single words, sorted.
+    valence: Mean of ten ratings, -4 (extremely negative) to 4 (extremely positive), never 0.
+    rating_std: Standard deviation of the ten ratings, in rating points: how far people disagree.
+    """
+
+    words: list[str]
+    valence: Float[Tensor, " word"]
+    rating_std: Float[Tensor, " word"]
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Colour names with the colour that people meant by them. Source: XKCD colour survey (CC0), Randall Munroe 2010.
+
+    names: Nearly all of one to three words, sorted; 11 hold a slash: "blue/green" and "blue green" are two colours.
+    rgb: Red, green, blue in sRGB, 0 to 1.
+    """
+
+    names: list[str]
+    rgb: Float[Tensor, "name 3"]
+
+
+@dataclass(frozen=True)
+class Places:
+    """The largest cities of the world, largest first. Source: GeoNames (CC BY 4.0).
+
+    names: Every name once, also when accents and case are dropped.
+    countries: English name of each city's country.
+    continents: Continent of that country (all of Russia counts as Europe).
+    latitude: Degrees, north positive.
+    longitude: Degrees, east positive.
+    population: People.
+    """
+
+    names: list[str]
+    countries: list[str]
+    continents: list[str]
+    latitude: Float[Tensor, " place"]
+    longitude: Float[Tensor, " place"]
+    population: Int[Tensor, " place"]
+
+
+@dataclass(frozen=True)
+class AgentSentences:
+    """Sentences in which an animal does something to a person, or a person to an animal.
+
+    sentences: "The dog chased the doctor." or "The doctor was chased by the dog."
+    labels: True if the animal is the agent, the one who does it.
+    voices: "active" or "passive".
+    animals: The animal of each sentence.
+    occupations: The person's occupation in each sentence.
+    verbs: The verb form of each sentence.
+    groups: Number of the noun group; different groups share no noun.
+    """
+
+    sentences: list[str]
+    labels: Bool[Tensor, " sentence"]
+    voices: list[str]
+    animals: list[str]
+    occupations: list[str]
+    verbs: list[str]
+    groups: Int[Tensor, " sentence"]
+
+
+def load_sentiment_words() -> SentimentWords:
+    """Load 7,118 English words with their valence.
+
+    Many are forms of one another (abandon, abandoned, abandons): split them by `word_stems`.
+
+    Raises:
+        ValueError: If the table is missing, damaged or edited.
+    """
+    table = _read_table(ASSETS / "sentiment_words.csv", ("word", "valence", "rating_std"))
+    return SentimentWords(list(table["word"]), _to_floats(table["valence"]), _to_floats(table["rating_std"]))
+
+
+def load_colours() -> Colours:
+    """Load 943 colour names with their sRGB values.
+
+    Names share words (822 of the 943 hang together through them), so a random split tests a probe on words that it was
+    trained on, and a split by shared words is impossible.
+
+    Raises:
+        ValueError: If the table is missing, damaged or edited.
+    """
+    table = _read_table(ASSETS / "colours.csv", ("name", "red", "green", "blue"))
+    rgb = torch.stack([_to_floats(table[channel]) for channel in ("red", "green", "blue")], dim=1)  # [name 3]
+    return Colours(list(table["name"]), rgb / 255)
+
+
+def load_places() -> Places:
+    """Load the 2,500 largest cities with their position.
+
+    Raises:
+        ValueError: If the table is missing, damaged or edited.
+    """
+    columns = ("city", "country", "continent", "latitude", "longitude", "population")
+    table = _read_table(ASSETS / "places.csv", columns)
+    return Places(
+        names=list(table["city"]),
+        countries=list(table["country"]),
+        continents=list(table["continent"]),
+        latitude=_to_floats(table["latitude"]),
+        longitude=_to_floats(table["longitude"]),
+        population=torch.tensor([int(people) for people in table["population"]]),
+    )
+
+
+def load_agent_sentences() -> AgentSentences:
+    """Write 2,880 sentences about who did what to whom, from 30 animals, 30 occupations and 12 verbs.
+
+    Within a group every animal meets every occupation, with every verb, both ways round and in both voices. So each
+    bag of words occurs once with either label, and bag of words scores .50 by construction; so does "the first noun
+    is the agent" over both voices (1.00 on active, 0.00 on passive). The groups share no noun: split them with
+    `split_groups(data.groups)`, and the test sentences hold nouns that the probe has never seen.
+    """
+    rows = []
+    for index, animal in enumerate(ANIMALS):
+        group = index // NOUNS_PER_GROUP
+        for occupation in OCCUPATIONS[group * NOUNS_PER_GROUP : (group + 1) * NOUNS_PER_GROUP]:
+            for verb in VERBS:
+                for agent, patient in ((animal, occupation), (occupation, animal)):
+                    facts = (agent == animal, animal, occupation, verb, group)
+                    rows.append((f"The {agent} {verb} the {patient}.", "active", *facts))
+                    rows.append((f"The {patient} was {verb} by the {agent}.", "passive", *facts))
+    sentences, voices, labels, animals, occupations, verbs, groups = map(list, zip(*rows, strict=True))
+    return AgentSentences(
+        sentences, torch.tensor(labels), voices, animals, occupations, verbs, groups=torch.tensor(groups)
+    )
+
+
+def word_stems(words: list[str], n_letters: int = 5) -> list[str]:
+    """Shorten words to their first letters: a rough stem, to keep abandon and abandoned on one side of a split.
+
+    Too coarse at times (intel: intelligent, intellect), never too fine for a common ending. Opposites by prefix
+    (kind, unkind) get different stems; so a probe that reads the rest of the word gains nothing from them.
+
+    Args:
+        words: Any words; shorter ones stay whole.
+        n_letters: Letters kept.
+
+    Returns:
+        One stem per word, the groups for `split_groups`.
+
+    Raises:
+        ValueError: If there are no words or n_letters is below 1.
+    """
+    if not words:
+        raise ValueError("words must hold at least one word, got an empty list; check the filter before it")
+    if n_letters < 1:
+        raise ValueError(f"n_letters must be at least 1, got {n_letters}; 5 is a usual choice")
+    return [word[:n_letters] for word in words]
+
+
+def split_groups(
+    groups: list[str] | Int[Tensor, " example"], *, test_fraction: float = 0.3, seed: int = 0
+) -> tuple[Int[Tensor, " train"], Int[Tensor, " test"]]:
+    """Split examples into train and test so that no group stands on both sides.
+
+    The groups are shuffled and taken for test until their share of the examples is as near to test_fraction as whole
+    groups allow; either side gets at least one group. Which groups are drawn depends on the seed and on the groups,
+    not on the order of the examples. If every example is its own group (colour names), this is a random split.
+
+    Args:
+        groups: Group of each example: an entity, a stem, a country, a number.
+        test_fraction: Share of examples to hold out, between 0 and 1.
+        seed: Another seed draws other groups.
+
+    Returns:
+        train_index, test_index: ascending, together every example once.
+
+    Raises:
+        ValueError: If groups have more than one axis or fewer than two groups, or test_fraction is not inside (0, 1).
+    """
+    if isinstance(groups, Tensor) and groups.ndim != 1:
+        raise ValueError(f"groups must have one axis [example], got shape {list(groups.shape)}; flatten it")
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"test_fraction must lie between 0 and 1, got {test_fraction}; 0.3 holds out 30 %")
+    group_of = groups.tolist() if isinstance(groups, Tensor) else groups
+    names = sorted(set(group_of))
+    if len(names) < 2:
+        raise ValueError(
+            f"groups must hold at least 2 different groups, got {len(names)} in {len(group_of)} examples; "
+            "one group cannot stand on both sides: group by something finer"
+        )
+    number = {name: index for index, name in enumerate(names)}
+    group_index = torch.tensor([number[name] for name in group_of])  # [example]
+    shuffled = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+    n_held_out = group_index.bincount()[shuffled].cumsum(dim=0)[:-1]  # examples in test after 1, 2, … groups
+    n_test_groups = 1 + int((n_held_out - test_fraction * len(group_of)).abs().argmin())
+    is_test = torch.isin(group_index, shuffled[:n_test_groups])
+    return (~is_test).nonzero().squeeze(1), is_test.nonzero().squeeze(1)
+
+
+def _to_floats(values: tuple[str, ...]) -> Float[Tensor, " row"]:
+    return torch.tensor([float(value) for value in values])
+
+
+@cache  # a table is read and verified once per process
+def _read_table(path: Path, columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Read a CSV table column by column, after comparing it with its card: sha256, column names, number of rows."""
+    card_path = path.with_suffix(".card.json")
+    name = f"utils/assets/{path.name}"
+    cure = f"run: git checkout -- {name} utils/assets/{card_path.name} (or rebuild: python -m utils.training.tables)"
+    for file in (path, card_path):
+        if not file.is_file():
+            raise ValueError(f"{name} and its card must both be there, got no {file.name}; {cure}")
+    data = path.read_bytes()
+    try:
+        card = json.loads(card_path.read_bytes())
+        expected = card["sha256"], card["rows"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{card_path.name} must be JSON with sha256 and rows, got {error!r}; {cure}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected[0]:
+        raise ValueError(f"{name} is damaged or edited: expected sha256 {expected[0]}, got {found}; {cure}")
+
+    header, *rows = csv.reader(io.StringIO(data.decode("utf-8"), newline=""), strict=True)
+    if tuple(header) != columns:
+        raise ValueError(f"{name} must have the columns {', '.join(columns)}, got {', '.join(header)}; {cure}")
+    if len(rows) != expected[1] or any(len(row) != len(columns) for row in rows):
+        raise ValueError(
+            f"{name} must have {expected[1]} rows of {len(columns)} fields, got {len(rows)} rows of "
+            f"{sorted({len(row) for row in rows})} fields; {cure}"
+        )
+    return dict(zip(columns, zip(*rows, strict=True), strict=True))
