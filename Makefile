@@ -20,7 +20,7 @@ notebooks: .venv/ready
 	$(RUN) -m utils.course.build
 
 bench: .venv/ready
-	$(RUN) -m tests.bench.run
+	@for script in tests/bench/bench_*.py; do $(RUN) $$script || exit 1; done
 
 .venv/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or \

@@ -1,0 +1,544 @@
+# %% [markdown]
+# # 01 · Linear probes: reading a network
+#
+# A network turns a sentence into lists of numbers, layer after layer. Somewhere in those numbers is what it makes of the sentence. Nobody labelled them for us. A **probe** is the plainest way to read them: fit one straight line through the numbers, and see whether it tells apart what you ask for.
+#
+# After this chapter you can
+#
+# - take the activations of any layer out of a transformer, without the two mistakes that most often spoil them;
+# - turn a text of any length into one vector;
+# - fit the first linear probe by hand, and say what its score means and what it does not.
+#
+# {{exercises}}
+#
+# ![Held-out words on a number line: where the probe places negative and positive words](figures/01_two_clouds.png)
+#
+# *Words that the probe never saw, placed on the line that you will fit in Exercise 1.3.*
+
+# %% [markdown]
+# ## Where this chapter stands
+#
+# ```text
+# datasets ── texts, labels ──┐                           ┌─► metrics ── score, interval, control ──► plots
+#                             ├─►  ACTIVATIONS ─► PROBES ─┤
+# models ── TransformerBridge ┘     resid_post    probe   └─► interventions ─► models (run again) ──► metrics
+# ```
+#
+# Capitals mark what you build here. Everything comes back later as a function in `utils`.
+#
+# **Read before or after:** [Alain & Bengio 2016](https://arxiv.org/abs/1610.01644), sections 1 to 3: they put a linear classifier on every layer and watch the score. Skip the part on training dynamics.
+#
+# **The objects, and their shapes**
+#
+# | name | shape | what it is |
+# |---|---|---|
+# | `tokens` | `[batch pos]` | numbers of word pieces, one row for each text |
+# | `attention_mask` | `[batch pos]` | 1 for a real token, 0 for padding |
+# | `acts` | `[layer batch pos d_model]` | activations: one vector for each layer, text and position |
+# | `labels` | `[batch]` | `True` for the positive class |
+# | `probe.weight`, `probe.bias` | `[d_model]`, a number | the line you fit: `acts @ weight + bias` |
+
+# %% [markdown]
+# **Setup.** Run this cell first, whichever part you want to work on.
+
+# %%
+# setup: finds the course's folder, from wherever Jupyter was started
+import sys
+from pathlib import Path
+
+HERE = Path.cwd()
+FOUND = [p for p in (HERE, *HERE.parents, *HERE.glob("*/")) if (p / "utils" / "course" / "check.py").is_file()]
+if not FOUND:
+    raise FileNotFoundError(f"the course is not in or above {HERE}; run `%cd PATH/TO/THE/COURSE`, then this cell again")
+sys.path.insert(0, str(FOUND[0]))
+import utils
+
+if not Path(getattr(utils, "__file__", None) or "").is_relative_to(FOUND[0]):
+    raise ImportError(f"another package called utils is loaded ({utils}); restart the kernel and run this cell first")
+
+# %%
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from utils import plots
+from utils.course.check import check, progress, start_chapter
+from utils.datasets import load_sentiment_words, split_groups, word_stems
+from utils.models import load_model
+from utils.probes import LinearProbe
+
+SEED = 0  # for the split into training and test words
+start_chapter("01_linear_probes")
+
+# %% [markdown]
+# ## The network
+#
+# Our network is **all-MiniLM-L6-v2**, a small English sentence encoder: 6 blocks, `d_model` 384, 22 million weights. It was trained to give sentences of similar meaning similar vectors. It is no chatbot and it cannot write. It reads.
+
+# %%
+model = load_model("minilm")
+print(f"{model.cfg.n_layers} blocks, d_model {model.cfg.d_model}")
+
+# %% [markdown]
+# It does not read words but **word pieces**. Each text starts with the piece `[CLS]` and ends with `[SEP]`. A batch is a rectangle, so shorter texts are filled up with `[PAD]`. The **attention mask** says which positions are real.
+
+# %%
+texts = ["A harmless joke.", "The prankster apologised wholeheartedly."]
+encoded = model.tokenizer(texts, padding=True, return_tensors="pt")
+tokens, attention_mask = encoded["input_ids"], encoded["attention_mask"]
+for row in tokens:
+    print(model.tokenizer.convert_ids_to_tokens(row.tolist()))
+print(attention_mask)
+
+# %% [markdown]
+# Remember the `[PAD]`s. They are vectors like all others, and the model computes something at those positions too. What stands there means nothing.
+
+# %% [markdown]
+# ## Taking activations out
+#
+# Each position has one vector of 384 numbers, the **residual stream**. Every block reads it and writes a new one.
+#
+# ```text
+#            "embed"          layer 0            layer 1                    layer 5
+# tokens ──►  stream ─[block 0]─► stream ─[block 1]─► stream ─ ... ─[block 5]─► stream
+#                │                  │                  │                          │
+#         blocks.0.           blocks.0.          blocks.1.                  blocks.5.
+#         hook_resid_pre      hook_resid_post    hook_resid_post            hook_resid_post
+# ```
+#
+# In this course **layer L always means the stream after block L**. In front of layer 0 stands `"embed"`: the stream before any block has run. It knows which pieces there are, and where, and nothing else.
+#
+# TransformerLens puts a **hook point** at each of these places, with the name written below it. `run_with_cache` runs the model and hands you what passed the hook points you name:
+#
+# ```python
+# logits, cache = model.run_with_cache(
+#     tokens, attention_mask=..., names_filter=["blocks.3.hook_resid_post"], stop_at_layer=4
+# )
+# cache["blocks.3.hook_resid_post"]  # [batch pos d_model]
+# ```
+#
+# `stop_at_layer=4` means that blocks 0, 1, 2 and 3 run: it names the first block that does *not* run.
+
+# %% [markdown]
+# ### Exercise 1.1 · `cache_resid_post` (15 min)
+#
+# **Why.** Each probe in this course starts here. If the stream comes from one layer off, or if the padding leaks into it, every later number is a little wrong, and nothing crashes. No error message will tell you.
+#
+# **Write** a function that runs the model once and returns the streams of the layers asked for.
+#
+# 1. Turn each layer into the name of its hook point. `"embed"` has a name of its own.
+# 2. Run the model on `tokens` with its `attention_mask`, and keep those names only.
+# 3. Stack the streams **in the order of `layers`**: `[layer batch pos d_model]`.
+#
+# Stopping early with `stop_at_layer` is optional: it saves time and changes no number.
+
+# %%
+# exercise: cache_resid_post
+def cache_resid_post(
+    model, tokens: Int[Tensor, "batch pos"], attention_mask: Int[Tensor, "batch pos"], layers: list[int | str]
+) -> Float[Tensor, "layer batch pos d_model"]:
+    """Residual stream of the chosen layers: an int L for after block L, "embed" for before block 0."""
+    ### BEGIN SOLUTION
+    names = ["blocks.0.hook_resid_pre" if layer == "embed" else f"blocks.{layer}.hook_resid_post" for layer in layers]
+    stop = max(0 if layer == "embed" else layer for layer in layers) + 1
+    _, cache = model.run_with_cache(tokens, attention_mask=attention_mask, names_filter=names, stop_at_layer=stop)
+    return torch.stack([cache[name] for name in names])
+    ### END SOLUTION
+
+
+# %%
+check(cache_resid_post)
+
+# %% [markdown]
+# <details>
+# <summary>Hint 1 · the idea</summary>
+#
+# The cache works like a dictionary from names to tensors. Make the list of names first, in the order of `layers`. Then look each one up.
+#
+# </details>
+#
+# <details>
+# <summary>Hint 2 · the shapes</summary>
+#
+# Each entry of the cache is `[batch pos d_model]`. `torch.stack` on a list of them puts a new axis in front: `[layer batch pos d_model]`.
+#
+# </details>
+#
+# <details>
+# <summary>Hint 3 · the line</summary>
+#
+# ```python
+# _, cache = model.run_with_cache(tokens, attention_mask=attention_mask, names_filter=names)
+# ```
+#
+# </details>
+#
+# <details>
+# <summary>What you should see</summary>
+#
+# Six green checks in a few tenths of a second. The streams agree with the model's own hidden states within 0.001.
+#
+# </details>
+
+# %% [markdown]
+# **Look at it.** The word *spring* stands in three sentences below: twice it is a season, once it is made of metal. Your function can say how similar its three vectors are, layer by layer.
+#
+# *Predict first:* how similar are season and metal at `"embed"`: 0, 0.5 or nearly 1? And at layer 5?
+
+# %%
+sentences = ["In early spring the flowers bloom.", "In late spring the birds return.", "The metal spring in the mattress broke."]
+encoded = model.tokenizer(sentences, padding=True, return_tensors="pt")
+layers = ["embed", 0, 1, 2, 3, 4, 5]
+acts = cache_resid_post(model, encoded["input_ids"], encoded["attention_mask"], layers)
+is_spring = encoded["input_ids"] == model.tokenizer.convert_tokens_to_ids("spring")  # [batch pos]
+early, late, metal = acts[:, is_spring].unbind(dim=1)  # [layer d_model] each
+
+# %%
+same_sense = torch.cosine_similarity(early, late, dim=-1)  # [layer]
+other_sense = torch.cosine_similarity(early, metal, dim=-1)
+plots.plot_lines_by_layer(
+    {"season and season": same_sense, "season and metal": other_sense},
+    layers=layers,
+    title="How similar are two vectors of the word spring?",
+    y_title="cosine similarity",
+)
+
+# %% tags=["solution"]
+assert same_sense[0] > 0.99 and other_sense[0] > 0.99  # at embed, a word is a word
+assert 0.97 < same_sense[3] and 0.75 < other_sense[3] < 0.87  # after block 2
+assert 0.83 < same_sense[-1] < 0.93 and 0.59 < other_sense[-1] < 0.69  # after block 5
+
+# %% [markdown]
+# **Read it.** At `"embed"` all three vectors are the same up to a rounding error: the same word, at the same position, and nothing else has been looked at. Each block then mixes in what stands around it. At layer 5 the two seasons still have a cosine of about 0.88, while season and metal are down to 0.64.
+#
+# So a vector *at* a word is not a vector *of* that word alone. That is why we look at layers at all.
+#
+# Three sentences are a picture, not a measurement. (Try *mouse*, with two animals and one that is wireless. It comes out less clearly.) Measurements follow.
+
+# %% [markdown]
+# ## One vector for a text
+#
+# A probe wants one vector for each example. Texts have different numbers of word pieces. The plainest answer is their mean.
+#
+# ```text
+#              [CLS]    prank    ##ster   [SEP]   [PAD]   [PAD]
+# mask           1        1        1        1       0       0
+# averaged?      no      YES      YES       no      no      no
+# ```
+
+# %% [markdown]
+# ### Exercise 1.2 · `pool_mean` (15 min)
+#
+# **Why.** With padding in the mean, a text's vector depends on the longest text in its batch. Then your score depends on the batch size. `[CLS]` and `[SEP]` stand in every text, so they say little about this one; MiniLM's later blocks use them as a place to rest attention.
+#
+# **Write** a function that averages over word pieces: no padding, no `[CLS]`, no `[SEP]`.
+#
+# 1. Start from the attention mask and strike out the first real position and the last real one of **each text**.
+# 2. Add up the activations at the positions that are left.
+# 3. Divide by how many there are, for each text by its own number.
+#
+# All texts are padded on the right, and each has at least one word piece.
+
+# %%
+# exercise: pool_mean
+def pool_mean(
+    acts: Float[Tensor, "layer batch pos d_model"], attention_mask: Int[Tensor, "batch pos"]
+) -> Float[Tensor, "layer batch d_model"]:
+    """Mean over the word pieces of each text: no padding, no [CLS], no [SEP]."""
+    ### BEGIN SOLUTION
+    is_piece = attention_mask.bool().clone()
+    is_piece[:, 0] = False  # [CLS]
+    last = attention_mask.sum(dim=1) - 1  # [batch]
+    is_piece[torch.arange(len(last)), last] = False  # [SEP]
+    total = torch.einsum("lbpd,bp->lbd", acts, is_piece.to(acts.dtype))
+    return total / is_piece.sum(dim=1)[:, None]  # the number of pieces is [batch 1]
+    ### END SOLUTION
+
+
+# %%
+check(pool_mean)
+
+# %% [markdown]
+# <details>
+# <summary>Hint 1 · the idea</summary>
+#
+# A sum over chosen positions is a product with a mask of zeros and ones. Make a copy of `attention_mask` before you strike positions out, so that the caller's mask stays as it was.
+#
+# </details>
+#
+# <details>
+# <summary>Hint 2 · the shapes</summary>
+#
+# `attention_mask.sum(dim=1)` is `[batch]`: the number of real positions of each text. `[SEP]` stands at that number minus one. To multiply `[layer batch pos d_model]` by a mask, give the mask a last axis: `mask[:, :, None]`, which is `[batch pos 1]`.
+#
+# </details>
+#
+# <details>
+# <summary>Hint 3 · the line</summary>
+#
+# ```python
+# keep[torch.arange(len(keep)), attention_mask.sum(dim=1) - 1] = 0
+# ```
+#
+# </details>
+#
+# <details>
+# <summary>What you should see</summary>
+#
+# Four green checks. One of them puts large garbage into the padding: a right answer does not move by more than 0.001.
+#
+# </details>
+
+# %% [markdown]
+# **Look at it.** The same text, alone and in the company of a long one. If your pooling is right, company does not matter.
+
+# %%
+alone = model.tokenizer(texts[:1], padding=True, return_tensors="pt")
+acts_alone = cache_resid_post(model, alone["input_ids"], alone["attention_mask"], [5])
+acts_together = cache_resid_post(model, tokens, attention_mask, [5])
+difference = (pool_mean(acts_alone, alone["attention_mask"])[0, 0] - pool_mean(acts_together, attention_mask)[0, 0]).abs().max()
+print(f"{texts[0]!r} alone and in a batch: largest difference {difference:.1e}")
+
+# %% tags=["solution"]
+assert difference < 1e-4
+
+# %% [markdown]
+# ## A question to ask: good or bad?
+#
+# People rated some seven thousand English words from -4, *extremely negative*, to 4, *extremely positive* (the [VADER lexicon](https://github.com/cjhutto/vaderSentiment), Hutto & Gilbert 2014). Nobody showed these ratings to MiniLM. Can we read them from its activations?
+
+# %%
+words = load_sentiment_words()
+labels = words.valence > 0  # [word], True = positive
+for i in range(0, len(words.words), 1400):
+    print(f"{words.words[i]:<14} {words.valence[i]:+.1f}")
+
+# %% [markdown]
+# **Split first.** *Abandon*, *abandoned* and *abandons* are nearly one word. If one of them is in the training half and another in the test half, the probe is tested on what it has seen. So all words with the same first five letters go to the same side.
+
+# %%
+train, test = split_groups(word_stems(words.words), test_fraction=0.3, seed=SEED)
+majority = max(labels[test].float().mean(), 1 - labels[test].float().mean())
+print(f"{len(train)} training words, {len(test)} test words; always saying the larger class is right for {majority:.1%}")
+
+# %% tags=["solution"]
+stems = word_stems(words.words)
+assert not {stems[i] for i in train} & {stems[i] for i in test}
+
+# %% [markdown]
+# Keep that last number in mind. A probe that does not beat it has found nothing.
+#
+# Now the activations of all words, at three layers. That is what your two functions do, in batches and with a progress bar. The course has this ready as `cache_pooled`.
+
+# %%
+from utils.activations import cache_pooled
+
+layers = ["embed", 2, 5]
+acts = cache_pooled(model, words.words, layers)  # [layer word d_model]
+acts.shape
+
+# %% [markdown]
+# ## The first probe
+#
+# Each word is now a point in 384 dimensions. Here is the idea, drawn in two:
+#
+# ```text
+#            o  o                         o  negative words        x  positive words
+#          o  o   o                       m  mean of the class
+#         o  m  o  o ─ ─ ─ ─ ─┼─ ─ ─ ─►x  x
+#           o   o             │       x  m  x x
+#                             │         x  x x
+#                         threshold
+# ```
+#
+# The arrow runs from one class mean to the other: that is the probe's **weight**. The threshold crosses it halfway. A new word is called positive if it lies on the far side. In formulas, with the means $\mu_+$ and $\mu_-$ of the two classes:
+#
+# $$w = \mu_+ - \mu_- \qquad \mathrm{logit}(x) = w \cdot x + b, \quad b = -\tfrac12\, w \cdot (\mu_+ + \mu_-)$$
+#
+# Put $x = \tfrac12(\mu_+ + \mu_-)$ into the second formula: the logit is 0, so the threshold is where we wanted it.
+
+# %% [markdown]
+# ### Exercise 1.3 · `fit_mass_mean_probe` (10 min)
+#
+# **Why.** This is the **mass-mean probe** of [Marks & Tegmark 2023](https://arxiv.org/abs/2310.06824). There is nothing to tune and nothing to train, and in later chapters its direction turns out to be a good one to *push* along.
+#
+# **Write** it.
+#
+# 1. Take the mean of the positive examples, and the mean of the negative ones: `[d_model]` each.
+# 2. The weight is their difference. Keep its length.
+# 3. The bias puts the threshold halfway between the two means.
+# 4. If `labels` holds one class only, one of the means does not exist: raise a `ValueError` that says so.
+
+# %%
+# exercise: fit_mass_mean_probe
+def fit_mass_mean_probe(acts: Float[Tensor, "batch d_model"], labels: Bool[Tensor, " batch"]) -> LinearProbe:
+    """The direction from the negative to the positive class mean, with the threshold halfway."""
+    ### BEGIN SOLUTION
+    if labels.all() or not labels.any():
+        raise ValueError(f"labels must contain both classes, got {int(labels.sum())} True of {len(labels)}")
+    mu_pos, mu_neg = acts[labels].mean(dim=0), acts[~labels].mean(dim=0)  # [d_model] each
+    weight = mu_pos - mu_neg
+    return LinearProbe(weight=weight, bias=-weight @ (mu_pos + mu_neg) / 2)
+    ### END SOLUTION
+
+
+# %%
+check(fit_mass_mean_probe)
+
+# %% [markdown]
+# <details>
+# <summary>Hint 1 · the idea</summary>
+#
+# A tensor of booleans picks rows: `acts[labels]` are the positive examples. What does `~labels` pick?
+#
+# </details>
+#
+# <details>
+# <summary>Hint 2 · the shapes</summary>
+#
+# `acts[labels]` is `[n_positive d_model]`. Its mean over `dim=0` is `[d_model]`. The bias is a single number: a product of two `[d_model]` vectors.
+#
+# </details>
+#
+# <details>
+# <summary>Hint 3 · the line</summary>
+#
+# ```python
+# bias = -weight @ (mu_pos + mu_neg) / 2
+# ```
+#
+# </details>
+#
+# <details>
+# <summary>What you should see</summary>
+#
+# Six green checks. In one of them the two classes lie along a known direction, under noise: your weight has a cosine above 0.95 with it.
+#
+# </details>
+
+# %% [markdown]
+# ## What the probe reads
+#
+# Fit on the training words, look at the test words. *Predict first:* which share of words that it never saw will the probe at layer 2 call right? Always saying *negative* gives you the floor.
+
+# %%
+layer = 2
+acts_layer = acts[layers.index(layer)]  # [word d_model]
+probe = fit_mass_mean_probe(acts_layer[train], labels[train])
+logits = probe(acts_layer[test])  # [test word]
+
+# %%
+# figure: 01_two_clouds
+plots.plot_logit_histogram(
+    logits,
+    labels[test],
+    title=f"Unseen words on the line of the probe, layer {layer}",
+    class_names=("rated negative", "rated positive"),
+)
+
+# %% tags=["solution"]
+right = (logits > 0) == labels[test]  # [test word]
+assert 0.82 < right.float().mean() < 0.86
+assert 0.55 < majority < 0.58
+
+# %% [markdown]
+# **Read it.** Each word is one number now: how far it lies along your direction. The two classes make two hills, and the threshold between them calls about 84 % of unseen words right. Always saying *negative* would be right for 57 %.
+#
+# Numbers hide what they are made of. Look at the words the probe is surest of, and at those it gets most wrong.
+
+# %%
+order = logits.argsort()
+test_words = [words.words[i] for i in test]
+surely_wrong = [i for i in order.tolist() if (logits[i] > 0) != labels[test][i]]
+print("most negative:", ", ".join(test_words[i] for i in order[:8]))
+print("most positive:", ", ".join(test_words[i] for i in order[-8:]))
+print("called negative, rated positive:", ", ".join(test_words[i] for i in surely_wrong[:6]))
+print("called positive, rated negative:", ", ".join(test_words[i] for i in surely_wrong[-6:]))
+
+# %% tags=["solution"]
+assert {"faultless", "troubleshoot"} <= {test_words[i] for i in surely_wrong[:6]}
+
+# %% [markdown]
+# **Question.** The probe is sure that *faultless* and *troubleshoot* are bad words. What does that tell you about what it reads?
+#
+# Think of an answer before you go on. The solution notebook has ours.
+
+# %% [markdown] tags=["solution"]
+# **Our answer.** It reads what the word is made of. *Faultless* is made of the pieces *fault* and *less*, *troubleshoot* starts with *trouble*, and those are found in plenty of negative words. The suffix that turns the meaning around counts for little in the mean of the pieces. So part of what we decode is vocabulary, not judgement. The next figure says how large that part is.
+
+# %% [markdown]
+# ## Whose work is it?
+#
+# 84 % of what? Before you credit the network, ask what it would take to get there without it. Two baselines:
+#
+# - **`"embed"`**: the same trained network, before any block has run. It has word vectors and nothing more.
+# - **The untrained twin**: the same architecture and the same tokenizer, with random weights. It has learned nothing at all.
+#
+# *Predict first:* put the untrained twin, `"embed"` and layer 2 in order. How far apart are they?
+
+# %%
+untrained = load_model("minilm_untrained")
+acts_untrained = cache_pooled(untrained, words.words, [2])
+
+# %%
+from utils.metrics import bootstrap_interval
+
+test_stems = [word_stems(words.words)[i] for i in test]
+
+
+def is_right(acts: Float[Tensor, "word d_model"]) -> Bool[Tensor, " test_word"]:
+    """Fit on the training words; for each test word, whether the probe calls it right."""
+    probe = fit_mass_mean_probe(acts[train], labels[train])
+    return (probe(acts[test]) > 0) == labels[test]
+
+
+# %%
+rights = {"untrained twin, layer 2": is_right(acts_untrained[0])}
+rights |= {f"trained, {layer}": is_right(acts[row]) for row, layer in enumerate(["embed", "layer 2", "layer 5"])}
+# figure: 01_whose_work
+plots.plot_bars(
+    {name: float(right.float().mean()) for name, right in rights.items()},
+    intervals={name: bootstrap_interval(right, groups=test_stems) for name, right in rights.items()},
+    baselines={"majority class": float(majority)},
+    title="Sentiment of unseen words; intervals over word stems",
+    y_title="accuracy",
+)
+
+# %% tags=["solution"]
+scores = {name: float(right.float().mean()) for name, right in rights.items()}
+assert 0.50 < scores["untrained twin, layer 2"] < majority
+assert 0.80 < scores["trained, embed"] < 0.84
+assert 0.81 < scores["trained, layer 5"] < 0.85
+gain = rights["trained, layer 2"].float() - rights["trained, embed"].float()  # paired: the same test words
+low, high = bootstrap_interval(gain, groups=test_stems)
+print(f"layer 2 minus embed: {gain.mean():.3f} [{low:.3f}, {high:.3f}]")
+
+# %% [markdown]
+# **Read it.** The untrained twin does not even reach the majority class: nothing in random weights knows good from bad. The trained network's *word vectors* already give 82 %. The blocks on top add about two points.
+#
+# So most of what you read was there **before any layer did anything**. A probe on layer 2 that is reported alone, with its 84 %, would have let you believe that layer 2 works it out.
+
+# %% [markdown]
+# ## What you have, and what you do not
+#
+# **The evidence supports**: sentiment of single words is *decodable* from MiniLM by one direction, on word stems that the probe never saw, far above the majority class; and nearly all of it is in the word vectors.
+#
+# **It does not support**: that MiniLM *uses* this direction for anything. Nor that the probe understands sentences. Look:
+
+# %%
+for text in ["happy", "not happy", "sad", "not sad"]:
+    logit = float(probe(cache_pooled(model, [text], [layer])[0]))
+    print(f"{text:<12} {logit:+.1f}")
+
+# %% tags=["solution"]
+logit_of = {text: float(probe(cache_pooled(model, [text], [layer])[0])) for text in ["happy", "not happy", "sad", "not sad"]}
+assert logit_of["happy"] > 4 and logit_of["not happy"] < 0  # right
+assert logit_of["sad"] < 0 and logit_of["not sad"] < 0  # half right: to the probe, "not" is a bad word
+
+# %% [markdown]
+# *Not sad* is still bad: to this probe, *not* is one more bad word. It was fitted on single words, and a sum of word vectors is what it reads.
+#
+# **Open questions.** Is there anything that the word vectors do *not* have, and that the blocks compute? Who did what to whom, for instance, is not in any single word. That is where the course goes next.
+
+# %%
+progress()

@@ -1,0 +1,101 @@
+"""Every notebook runs as promised, in its own kernel and without a network: solutions to the end, learners' to the first stub."""
+
+import os
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from utils.course import build
+from utils.course.namespace import ROOT
+
+CHAPTERS = build.chapter_names()
+SECONDS_PER_CELL = 900  # far more than any cell needs; only a hang takes longer
+# Runs in the kernel before the first cell: a connection to anything but this machine raises.
+NO_NETWORK = """
+import socket as _socket
+_connect = _socket.socket.connect
+def _guarded(self, address):
+    if self.family in (_socket.AF_INET, _socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        raise OSError(f"no network here, but something connects to {address}")
+    return _connect(self, address)
+_socket.socket.connect = _guarded
+"""
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the course, so that nothing a notebook writes (such as progress) reaches the real one."""
+    target = tmp_path_factory.mktemp("copy") / "course"
+    shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(".venv*", ".git", "__pycache__", ".progress*"))
+    return target
+
+
+def run(path: Path, folder: Path) -> nbformat.NotebookNode:
+    """Execute a notebook in a folder; raises CellExecutionError at the first cell that does."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_NETWORK))
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    client = NotebookClient(notebook, timeout=SECONDS_PER_CELL, resources={"metadata": {"path": str(folder)}})
+    try:
+        client.execute(env=environment)
+    finally:
+        run.last = notebook  # what there was until an error, for the tests below
+    return notebook
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_solution_notebook_runs_from_top_to_bottom(name: str, course: Path):
+    notebook = run(course / "solutions" / f"{name}.ipynb", course / "solutions")
+    errors = [o for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "error"]
+    assert not errors
+    warned = [o.text for cell in notebook.cells for o in cell.get("outputs", []) if o.get("name") == "stderr"]
+    noise = [text for text in warned if "%|" not in text]  # progress bars are written there
+    assert not noise, f"something is written to stderr: {noise[0][:300]}"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_learners_notebook_stops_at_its_first_exercise(name: str, course: Path):
+    chapter = build.read_chapter(ROOT / "solutions" / f"{name}.py")
+    first = next(iter(chapter.exercises))
+    with pytest.raises(CellExecutionError) as caught:
+        run(course / "chapters" / f"{name}.ipynb", course / "chapters")
+    assert "NotWritten" in str(caught.value.ename) and first in caught.value.evalue
+    ran = [cell.source for cell in run.last.cells if cell.cell_type == "code" and cell.execution_count]
+    assert ran[-1] == f"check({first})"
+
+
+def setup_cells(name: str) -> list[nbformat.NotebookNode]:
+    notebook = nbformat.read(ROOT / "chapters" / f"{name}.ipynb", as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == "code"][:2]
+
+
+def run_setup(name: str, folder: Path, tmp_path: Path, first: str = "pass") -> nbformat.NotebookNode:
+    cells = [nbformat.v4.new_code_cell(first), *setup_cells(name)]
+    path = tmp_path / "setup.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return run(path, folder)
+
+
+def test_the_setup_works_from_folders_below_and_above_the_course(course: Path, tmp_path: Path):
+    for folder in (course, course / "utils" / "course", course.parent):
+        run_setup(CHAPTERS[0], folder, tmp_path)
+
+
+def test_the_setup_says_what_to_do_elsewhere(tmp_path: Path):
+    with pytest.raises(CellExecutionError) as caught:
+        run_setup(CHAPTERS[0], tmp_path, tmp_path)
+    assert "%cd PATH/TO/THE/COURSE" in caught.value.evalue
+
+
+def test_the_setup_finds_our_utils_beside_another_package_of_that_name(course: Path, tmp_path: Path):
+    (tmp_path / "elsewhere" / "utils").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "utils" / "__init__.py").write_text("")
+    on_path = f"import sys; sys.path.insert(0, {str(tmp_path / 'elsewhere')!r})"
+    run_setup(CHAPTERS[0], course / "chapters", tmp_path, first=on_path)
+    with pytest.raises(CellExecutionError) as caught:
+        run_setup(CHAPTERS[0], course / "chapters", tmp_path, first=f"{on_path}; import utils")
+    assert "restart the kernel" in caught.value.evalue

@@ -1,0 +1,225 @@
+"""From texts to activations: word pieces, resid_post of chosen layers, one vector per text.
+
+    tokens, attention_mask = tokenize(model, ["deep blue", "pale lilac grey"])             # [batch pos]
+    acts = cache_resid_post(model, tokens, attention_mask, ["embed", 0, 3])                # [layer batch pos d_model]
+    acts = pool_mean(acts, attention_mask)                                                 # [layer batch d_model]
+    acts = cache_pooled(model, texts, ["embed", 0, 3])                                     # the three, in batches
+
+Layer L is blocks.L.hook_resid_post, "embed" is what enters block 0 (blocks.0.hook_resid_pre).
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from tqdm.auto import tqdm
+
+if TYPE_CHECKING:
+    from utils.models import TransformerBridge
+
+Layer = int | Literal["embed"]
+
+
+def tokenize(
+    model: "TransformerBridge", texts: Sequence[str]
+) -> tuple[Int[Tensor, "batch pos"], Int[Tensor, "batch pos"]]:
+    """Split texts into word pieces with the model's own tokenizer, special tokens included, padded on the right.
+
+    Returns:
+        tokens and attention_mask (1 = real, 0 = padding) on the model's device.
+
+    Raises:
+        ValueError: No texts, something that is not a str, a text longer than n_ctx, or a model without tokenizer.
+    """
+    if isinstance(texts, str):
+        raise ValueError(f"texts must be a list of str, got the str {texts[:40]!r}; write [text] for a single one")
+    texts = list(texts)
+    if not texts:
+        raise ValueError("texts must hold at least one text, got an empty list; check the filter or split that made it")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"texts must be str, got {type(text).__name__} at index {index}: {text!r}; convert it")
+    if model.tokenizer is None:
+        raise ValueError("model must have a tokenizer, got one without; pass tokens to cache_resid_post yourself")
+    batch = model.tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")
+    lengths, n_ctx = batch.attention_mask.sum(dim=1), model.cfg.n_ctx
+    if lengths.max() > n_ctx:
+        index = int(lengths.argmax())
+        raise ValueError(f"texts must have at most {n_ctx} tokens, got {lengths[index]} at index {index}; shorten it")
+    device = _device(model)
+    return batch.input_ids.to(device), batch.attention_mask.to(device)
+
+
+@torch.no_grad()
+def cache_resid_post(
+    model: "TransformerBridge",
+    tokens: Int[Tensor, "batch pos"],
+    attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"],
+    layers: Sequence[Layer],
+) -> Float[Tensor, "layer batch pos d_model"]:
+    """Read the residual stream after chosen blocks, in one pass that stops at the last of them.
+
+    Hooks that are on the model take part: what they change is what you read. At padding positions the values are
+    finite and mean nothing.
+
+    Args:
+        tokens: Token ids on the model's device.
+        attention_mask: 1 or True at real tokens; the padding may be on either side.
+        layers: Block numbers and "embed", in the order wanted; repetitions are allowed, negative numbers are not.
+
+    Returns:
+        Activations in model units, in a tensor of their own without gradient, usable in autograd.
+
+    Raises:
+        ValueError: Layers, tokens or attention_mask that do not fit the model or each other.
+    """
+    depths = _depths(layers, model.cfg.n_layers)
+    _check_tokens(model, tokens, attention_mask)
+    dtype = next(model.parameters()).dtype
+    acts = torch.empty(len(depths), *tokens.shape, model.cfg.d_model, dtype=dtype, device=tokens.device)
+
+    def store(resid: Float[Tensor, "batch pos d_model"], hook: object, depth: int) -> None:
+        for row, wanted in enumerate(depths):
+            if wanted == depth:
+                acts[row] = resid
+        if depth == max(depths):
+            raise _LastLayerRead
+
+    hooks = [
+        ("blocks.0.hook_resid_pre" if depth < 0 else f"blocks.{depth}.hook_resid_post", partial(store, depth=depth))
+        for depth in set(depths)
+    ]
+    with model.hooks(fwd_hooks=hooks), suppress(_LastLayerRead):
+        model(tokens, attention_mask=attention_mask, return_type=None)
+    return acts
+
+
+def pool_mean(
+    acts: Float[Tensor, "*layer batch pos d_model"],
+    attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"],
+) -> Float[Tensor, "*layer batch d_model"]:
+    """Average over the word pieces of each text: no padding, no first real position ([CLS]), no last one ([SEP]).
+
+    Whatever stands at the other positions, NaN included, does not reach the result. Differentiable.
+
+    Raises:
+        ValueError: If shapes disagree, a text has no word pieces, or a mean is NaN or infinite.
+    """
+    if acts.ndim < 3 or acts.shape[-3:-1] != attention_mask.shape:
+        raise ValueError(
+            f"acts must be [*layer batch pos d_model] with batch and pos of attention_mask "
+            f"{tuple(attention_mask.shape)}, got {tuple(acts.shape)}; pass the mask that the acts were made with"
+        )
+    pieces = _word_pieces(attention_mask).unsqueeze(-1)  # [batch pos 1]
+    pooled = acts.masked_fill(~pieces, 0).sum(dim=-2) / pieces.sum(dim=-2)  # [*layer batch d_model]
+    bad = ~pooled.isfinite().all(dim=-1).reshape(-1, len(attention_mask)).all(dim=0)  # [batch]
+    if bad.any():
+        raise ValueError(
+            f"acts must be finite at word pieces, got NaN or infinity in texts {_some(bad)}; "
+            "check what was done to the acts, or to the model, before pooling"
+        )
+    return pooled
+
+
+def cache_pooled(
+    model: "TransformerBridge",
+    texts: Sequence[str],
+    layers: Sequence[Layer],
+    *,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> Float[Tensor, "layer text d_model"]:
+    """Tokenize, cache and pool any number of texts; the result does not depend on their order or on batch_size.
+
+    Texts run in order of length, longest first, so that little padding is computed and memory shows its peak at once.
+
+    Args:
+        batch_size: Texts per forward pass.
+        progress: Show a bar once it has taken two seconds.
+
+    Raises:
+        ValueError: As tokenize, cache_resid_post and pool_mean do; batch_size below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    tokens, attention_mask = tokenize(model, texts)
+    _word_pieces(attention_mask)  # before the work starts, and with the index in texts
+    lengths = attention_mask.sum(dim=1)
+    batches = lengths.argsort(descending=True, stable=True).split(batch_size)
+    n_layers = len(_depths(layers, model.cfg.n_layers))
+    pooled = torch.empty(n_layers, len(tokens), model.cfg.d_model, device=tokens.device)
+    for rows in tqdm(batches, desc="caching", unit="batch", delay=2, leave=False, disable=not progress):
+        n_pos = int(lengths[rows[0]])
+        batch_mask = attention_mask[rows, :n_pos]
+        pooled[:, rows] = pool_mean(cache_resid_post(model, tokens[rows, :n_pos], batch_mask, layers), batch_mask)
+    return pooled
+
+
+class _LastLayerRead(Exception):  # noqa: N818 (a signal, not an error)
+    """Ends a forward pass; stop_at_layer would compute the logits after the last block, and any layer's on BERT."""
+
+
+def _word_pieces(attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"]) -> Bool[Tensor, "batch pos"]:
+    real = attention_mask.bool()
+    rank = real.cumsum(dim=1)  # 1 at the first real position
+    pieces = real & (rank > 1) & (rank < rank[:, -1:])
+    without = ~pieces.any(dim=1)
+    if without.any():
+        raise ValueError(
+            f"every text must have word pieces between its first and last token, got none in texts {_some(without)}; "
+            "drop empty texts"
+        )
+    return pieces
+
+
+def _depths(layers: Sequence[Layer], n_layers: int) -> list[int]:
+    """Layers as numbers in the order of computation: -1 for "embed", L for layer L."""
+    if isinstance(layers, str | int) or not len(layers):
+        raise ValueError(f"layers must be a list with at least one entry, such as ['embed', 0], got {layers!r}")
+    for layer in layers:
+        if layer != "embed" and (isinstance(layer, bool | str | float) or not 0 <= layer < n_layers):
+            raise ValueError(
+                f"layers must be 'embed' or numbers from 0 to {n_layers - 1}, got {layer!r}; "
+                f"the last of {n_layers} blocks is layer {n_layers - 1}"
+            )
+    return [-1 if layer == "embed" else int(layer) for layer in layers]
+
+
+def _check_tokens(model: "TransformerBridge", tokens: Tensor, attention_mask: Tensor) -> None:
+    if tokens.is_floating_point() or tokens.dtype == torch.bool:
+        raise ValueError(f"tokens must be integer token ids, got {tokens.dtype}; use the first result of tokenize")
+    if tokens.ndim != 2 or not tokens.numel():
+        raise ValueError(f"tokens must be [batch pos] with at least one token, got shape {tuple(tokens.shape)}")
+    if attention_mask.shape != tokens.shape:
+        raise ValueError(
+            f"attention_mask must have the shape of tokens {tuple(tokens.shape)}, got {tuple(attention_mask.shape)}; "
+            "use the pair that tokenize returns"
+        )
+    if (device := _device(model)) != tokens.device or device != attention_mask.device:
+        raise ValueError(
+            f"tokens and attention_mask must be on the model's device {device}, got {tokens.device} and "
+            f"{attention_mask.device}; move them with .to({str(device)!r})"
+        )
+    if tokens.shape[1] > model.cfg.n_ctx:
+        raise ValueError(f"tokens must have at most {model.cfg.n_ctx} positions, got {tokens.shape[1]}; shorten them")
+    low, high = (int(bound) for bound in tokens.aminmax())
+    if low < 0 or high >= model.cfg.d_vocab:
+        raise ValueError(
+            f"tokens must lie in 0..{model.cfg.d_vocab - 1}, got {low}..{high}; use the tokenizer of this model"
+        )
+    if (without := ~attention_mask.bool().any(dim=1)).any():
+        raise ValueError(f"attention_mask must be 1 somewhere in every row, got none in rows {_some(without)}")
+
+
+def _device(model: "TransformerBridge") -> torch.device:
+    return next(model.parameters()).device
+
+
+def _some(flags: Bool[Tensor, " batch"]) -> str:
+    """The indices that are True, at most five."""
+    found = flags.nonzero().flatten().tolist()
+    return f"{found[:5]}" if len(found) <= 5 else f"{found[:5]} and {len(found) - 5} more"
