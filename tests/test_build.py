@@ -53,7 +53,7 @@ check(double)
 # One check.
 # </details>
 '''
-CHECKS = '''
+CHECKS = """
 from utils.course.expect import exercise
 
 @exercise("double", points=2)
@@ -63,7 +63,7 @@ def test_doubles(student):
 @exercise("double")
 def test_keeps_the_type(student):
     assert isinstance(student.double(2), int)
-'''
+"""
 
 
 @pytest.fixture

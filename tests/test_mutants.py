@@ -65,7 +65,9 @@ def test_a_wrong_answer_is_caught_and_named(name: str, mutant: Mutant, side: str
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize(("name", "other"), planted(1))
-def test_a_right_answer_by_another_road_gets_full_points(name: str, other: Alternative, side: str, server: StudentServer):
+def test_a_right_answer_by_another_road_gets_full_points(
+    name: str, other: Alternative, side: str, server: StudentServer
+):
     chapter = chapter_source(name)
     student = submit(chapter, other.exercise, other.source, side, server)
     for seed in range(3):

@@ -1,4 +1,4 @@
-"""Every notebook runs as promised, in its own kernel and without a network: solutions to the end, learners' to the first stub."""
+"""Notebooks run in their own kernel without a network: solutions to the end, learners' to the first stub."""
 
 import os
 import shutil

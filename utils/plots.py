@@ -40,14 +40,24 @@ def plot_lines_by_layer(
     figure = go.Figure()
     for colour, (name, values) in zip(LINE_COLOURS * len(lines), lines.items(), strict=False):
         if len(values) != len(ticks):
-            raise ValueError(f"line {name!r} must have one value for each of the {len(ticks)} layers, got {len(values)}")
+            raise ValueError(
+                f"line {name!r} must have one value for each of the {len(ticks)} layers, got {len(values)}"
+            )
         if intervals and name in intervals:
             low, high = intervals[name].T.tolist()
-            band = {"x": ticks + ticks[::-1], "y": high + low[::-1], "fill": "toself", "fillcolor": colour, "opacity": 0.18}
+            band = {
+                "x": ticks + ticks[::-1],
+                "y": high + low[::-1],
+                "fill": "toself",
+                "fillcolor": colour,
+                "opacity": 0.18,
+            }
             figure.add_scatter(**band, line_width=0, mode="lines", hoverinfo="skip", showlegend=False)
         figure.add_scatter(x=ticks, y=values.tolist(), name=name, mode="lines+markers", line_color=colour)
     for name, value in (baselines or {}).items():
-        figure.add_hline(y=value, line={"dash": "dash", "color": GREY}, annotation_text=name, annotation_position="top left")
+        figure.add_hline(
+            y=value, line={"dash": "dash", "color": GREY}, annotation_text=name, annotation_position="top left"
+        )
     figure.update_xaxes(title=LAYER_TITLE, type="category")
     figure.update_yaxes(title=y_title, range=list(y_range))
     return _finish(figure, title)
@@ -106,7 +116,9 @@ def plot_bars(
     }
     figure.add_bar(x=names, y=heights, marker_color=BLUE, error_y=error, texttemplate="%{y:.2f}", textposition="inside")
     for name, value in (baselines or {}).items():
-        figure.add_hline(y=value, line={"dash": "dash", "color": GREY}, annotation_text=name, annotation_position="top left")
+        figure.add_hline(
+            y=value, line={"dash": "dash", "color": GREY}, annotation_text=name, annotation_position="top left"
+        )
     figure.update_yaxes(title=y_title, range=list(y_range))
     return _finish(figure, title)
 

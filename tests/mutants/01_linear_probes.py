@@ -7,7 +7,12 @@ MUTANTS = [
     Mutant("cache_resid_post", "hook_resid_post", "hook_resid_pre", "the stream before block"),
     Mutant("cache_resid_post", "blocks.{layer}.hook_resid_post", "blocks.{layer}.hook_mlp_out", "Another hook"),
     Mutant("cache_resid_post", "blocks.{layer}.hook_resid_post", "blocks.{layer}.hook_attn_out", "Another hook"),
-    Mutant("cache_resid_post", "blocks.0.hook_resid_pre", "blocks.0.hook_resid_post", '"embed" returned the stream after block 0'),
+    Mutant(
+        "cache_resid_post",
+        "blocks.0.hook_resid_pre",
+        "blocks.0.hook_resid_post",
+        '"embed" returned the stream after block 0',
+    ),
     Mutant("cache_resid_post", "blocks.0.hook_resid_pre", "embed.hook_out", "hold less"),
     Mutant("cache_resid_post", "for layer in layers]", "for layer in sorted(layers, key=str)[::-1]]", "is not layer"),
     Mutant(
@@ -17,12 +22,24 @@ MUTANTS = [
         "the order of the forward pass",
     ),
     Mutant("cache_resid_post", "attention_mask=attention_mask, ", "", "Does attention_mask reach the model?"),
-    Mutant("cache_resid_post", "attention_mask=attention_mask", "attention_mask=torch.ones_like(tokens)", "attention_mask"),
+    Mutant(
+        "cache_resid_post", "attention_mask=attention_mask", "attention_mask=torch.ones_like(tokens)", "attention_mask"
+    ),
     Mutant("cache_resid_post", "for name in names])", "for name in names], dim=1)", "The axes are in another order"),
-    Mutant("cache_resid_post", "torch.stack([cache[name] for name in names])", "[cache[name] for name in names]", "a list of"),
+    Mutant(
+        "cache_resid_post",
+        "torch.stack([cache[name] for name in names])",
+        "[cache[name] for name in names]",
+        "a list of",
+    ),
     Mutant("cache_resid_post", "cache[name] for name", "cache[name].half() for name", "dtype"),
     Mutant("cache_resid_post", "cache[name] for name", "torch.randn_like(cache[name]) for name", "differs by up to"),
-    Mutant("cache_resid_post", "return torch.stack([cache[name] for name in names])", "print(cache)", "printed something but returned None"),
+    Mutant(
+        "cache_resid_post",
+        "return torch.stack([cache[name] for name in names])",
+        "print(cache)",
+        "printed something but returned None",
+    ),
     Mutant("cache_resid_post", "layer in layers) + 1", "layer in layers)", "raised"),
     Mutant(
         "cache_resid_post",
@@ -53,16 +70,35 @@ MUTANTS = [
         "    is_piece = attention_mask.bool()\n    total =",
         "averaged over [CLS] and [SEP] too",
     ),
-    Mutant("pool_mean", "    total =", "    is_piece = torch.ones_like(is_piece)\n    total =", "averaged over all positions"),
-    Mutant("pool_mean", "attention_mask.sum(dim=1) - 1", "torch.full((len(acts[0]),), acts.shape[2] - 1)", "averaged over [SEP]"),
+    Mutant(
+        "pool_mean",
+        "    total =",
+        "    is_piece = torch.ones_like(is_piece)\n    total =",
+        "averaged over all positions",
+    ),
+    Mutant(
+        "pool_mean",
+        "attention_mask.sum(dim=1) - 1",
+        "torch.full((len(acts[0]),), acts.shape[2] - 1)",
+        "averaged over [SEP]",
+    ),
     Mutant("pool_mean", " / is_piece.sum(dim=1)[:, None]", "", "this is the sum"),
     Mutant("pool_mean", "is_piece.sum(dim=1)[:, None]", "attention_mask.sum(dim=1)[:, None]", "divided by"),
     Mutant("pool_mean", "is_piece.sum(dim=1)[:, None]", "acts.shape[2]", "divided by 8"),
     Mutant("pool_mean", "return total / is_piece.sum(dim=1)[:, None]", "return acts[:, :, 0]", "[CLS] alone"),
-    Mutant("pool_mean", "return total / is_piece.sum(dim=1)[:, None]", "return acts[:, :, 1:-1].mean(dim=2)", "position"),
-    Mutant("pool_mean", "attention_mask.bool().clone()", "attention_mask", "changed its argument `attention_mask` in place"),
+    Mutant(
+        "pool_mean", "return total / is_piece.sum(dim=1)[:, None]", "return acts[:, :, 1:-1].mean(dim=2)", "position"
+    ),
+    Mutant(
+        "pool_mean", "attention_mask.bool().clone()", "attention_mask", "changed its argument `attention_mask` in place"
+    ),
     Mutant("pool_mean", "return total / is_piece.sum(dim=1)[:, None]", "return acts.mean(dim=1)", "shape"),
-    Mutant("pool_mean", "return total / is_piece.sum(dim=1)[:, None]", "return (total / is_piece.sum(dim=1)[:, None]).numpy()", "numpy"),
+    Mutant(
+        "pool_mean",
+        "return total / is_piece.sum(dim=1)[:, None]",
+        "return (total / is_piece.sum(dim=1)[:, None]).numpy()",
+        "numpy",
+    ),
     # fit_mass_mean_probe
     Mutant("fit_mass_mean_probe", "weight = mu_pos - mu_neg", "weight = mu_neg - mu_pos", "points the wrong way"),
     Mutant("fit_mass_mean_probe", "weight = mu_pos - mu_neg", "weight = mu_pos", "close to a mean itself"),
@@ -72,8 +108,15 @@ MUTANTS = [
         "weight = torch.nn.functional.normalize(mu_pos - mu_neg, dim=0)",
         "do not normalise it",
     ),
-    Mutant("fit_mass_mean_probe", "-weight @ (mu_pos + mu_neg) / 2", "torch.tensor(0.0)", "the threshold at the origin"),
-    Mutant("fit_mass_mean_probe", "-weight @ (mu_pos + mu_neg) / 2", "weight @ (mu_pos + mu_neg) / 2", "check the sign of the bias"),
+    Mutant(
+        "fit_mass_mean_probe", "-weight @ (mu_pos + mu_neg) / 2", "torch.tensor(0.0)", "the threshold at the origin"
+    ),
+    Mutant(
+        "fit_mass_mean_probe",
+        "-weight @ (mu_pos + mu_neg) / 2",
+        "weight @ (mu_pos + mu_neg) / 2",
+        "check the sign of the bias",
+    ),
     Mutant("fit_mass_mean_probe", "(mu_pos + mu_neg) / 2", "(mu_pos + mu_neg)", "its factor 1/2"),
     Mutant("fit_mass_mean_probe", "(mu_pos + mu_neg) / 2", "acts.mean(dim=0)", "nearer to the larger class"),
     Mutant("fit_mass_mean_probe", "(mu_pos + mu_neg) / 2", "mu_pos", "at one of the two means"),
@@ -85,7 +128,12 @@ MUTANTS = [
         "weight = torch.linalg.svd(acts - acts.mean(dim=0), full_matrices=False).Vh[0] * (mu_pos - mu_neg).norm()",
         "the direction of largest variance",
     ),
-    Mutant("fit_mass_mean_probe", "weight = mu_pos - mu_neg", "weight = (mu_pos - mu_neg).abs()", "the same probe for swapped labels"),
+    Mutant(
+        "fit_mass_mean_probe",
+        "weight = mu_pos - mu_neg",
+        "weight = (mu_pos - mu_neg).abs()",
+        "the same probe for swapped labels",
+    ),
     Mutant(
         "fit_mass_mean_probe",
         "    mu_pos, mu_neg",
@@ -94,9 +142,13 @@ MUTANTS = [
     ),
     Mutant("fit_mass_mean_probe", "return LinearProbe(", "return dict(", "a dict"),
     Mutant("fit_mass_mean_probe", "if labels.all() or not labels.any():", "if False:", "one mean does not exist"),
-    Mutant("fit_mass_mean_probe", "if labels.all() or not labels.any():", "if not labels.any():", "one mean does not exist"),
+    Mutant(
+        "fit_mass_mean_probe", "if labels.all() or not labels.any():", "if not labels.any():", "one mean does not exist"
+    ),
     Mutant("fit_mass_mean_probe", "raise ValueError(", "raise TypeError(", "expected a ValueError"),
-    Mutant("fit_mass_mean_probe", "bias=-weight @ (mu_pos + mu_neg) / 2", "bias=0.0", "raised ValueError: bias must be"),
+    Mutant(
+        "fit_mass_mean_probe", "bias=-weight @ (mu_pos + mu_neg) / 2", "bias=0.0", "raised ValueError: bias must be"
+    ),
 ]
 
 ALTERNATIVES = [

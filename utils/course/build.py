@@ -8,6 +8,7 @@ import argparse
 import ast
 import base64
 import hashlib
+import itertools
 import json
 import re
 import sys
@@ -130,7 +131,9 @@ def _validate_cell(path: Path, cell: SourceCell) -> None:
         marker = line.strip()
         if marker in (BEGIN, END):
             if cell.exercise is None:
-                raise SourceError(f"{where}: `{marker}` outside an exercise cell; start the cell with `# exercise: name`")
+                raise SourceError(
+                    f"{where}: `{marker}` outside an exercise cell; start the cell with `# exercise: name`"
+                )
             if (marker == BEGIN) == inside:
                 raise SourceError(f"{where}: `{marker}` without its partner")
             inside = marker == BEGIN
@@ -146,8 +149,10 @@ def _validate_cell(path: Path, cell: SourceCell) -> None:
 
 def _read_exercises(path: Path, cells: list[SourceCell], checks: dict[str, dict[str, int]]) -> dict[str, Exercise]:
     exercises: dict[str, Exercise] = {}
-    spans = [i for i, cell in enumerate(cells) if HEADING.search(cell.source) and cell.kind == "markdown"] + [len(cells)]
-    for start, stop in zip(spans, spans[1:], strict=False):
+    spans = [i for i, cell in enumerate(cells) if HEADING.search(cell.source) and cell.kind == "markdown"] + [
+        len(cells)
+    ]
+    for start, stop in itertools.pairwise(spans):
         number, name, minutes, optional = HEADING.search(cells[start].source).groups()
         where, part = f"{path}:{cells[start].line}: exercise `{name}`", cells[start:stop]
         prose = "\n".join(cell.source for cell in part if cell.kind == "markdown" and "solution" not in cell.tags)
@@ -182,7 +187,9 @@ def exercise_cells(chapter: Chapter) -> dict[str, str]:
 def render(chapter: Chapter, *, answers: bool) -> str:
     """The text of a notebook file: the solution notebook if `answers`, else the learner's."""
     seen: dict[str, int] = {}
-    cells = [_render_cell(chapter, cell, answers, seen) for cell in chapter.cells if answers or "solution" not in cell.tags]
+    cells = [
+        _render_cell(chapter, cell, answers, seen) for cell in chapter.cells if answers or "solution" not in cell.tags
+    ]
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -246,7 +253,11 @@ def _nbgrader(source: str, name: str, points: int | None) -> dict:
     # nbgrader's own order: source, type, grade, solution, locked, id, points
     parts = [source, "code", str(grade), str(solution), str(grade), grade_id] + ([str(float(points))] if grade else [])
     metadata = {"schema_version": 3, "grade": grade, "solution": solution, "locked": grade, "task": False}
-    metadata |= {"grade_id": grade_id, "cell_type": "code", "checksum": hashlib.md5("".join(parts).encode()).hexdigest()}
+    metadata |= {
+        "grade_id": grade_id,
+        "cell_type": "code",
+        "checksum": hashlib.md5("".join(parts).encode()).hexdigest(),
+    }
     return metadata | ({"points": points} if grade else {})
 
 
@@ -261,7 +272,9 @@ def outputs() -> Iterator[tuple[Path, str]]:
 def main(arguments: list[str] | None = None) -> int:
     """Write the notebooks, or compare them: 0 if all is well, 1 with a line for everything that is not."""
     parser = argparse.ArgumentParser(prog="python -m utils.course.build", description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and name what differs or is orphaned")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 and name what differs or is orphaned"
+    )
     check = parser.parse_args(arguments).check
     try:
         wanted = dict(outputs())

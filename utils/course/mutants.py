@@ -22,7 +22,9 @@ class Mutant:
             ValueError: If `old` does not occur exactly once.
         """
         if source.count(self.old) != 1:
-            raise ValueError(f"{self.exercise}: {self.old!r} occurs {source.count(self.old)} times in the solution, expected 1")
+            raise ValueError(
+                f"{self.exercise}: {self.old!r} occurs {source.count(self.old)} times in the solution, expected 1"
+            )
         return source.replace(self.old, self.new)
 
 

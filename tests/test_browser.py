@@ -1,0 +1,272 @@
+"""What a learner sees: chapter 01 in a real JupyterLab, in headless Chromium, from the first cell to the first figure.
+
+The tests tell one story and run in their order. Screenshots go to $SCREENSHOTS, or to pytest's temporary folder.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+
+from utils.course import build
+from utils.course.namespace import ROOT
+from utils.training.figures import BrowserMissing, open_browser
+
+CHAPTER, EXERCISE = "01_linear_probes", "cache_resid_post"
+PATIENCE = 300  # seconds, for one step on a busy machine; an idle one takes a few
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 700, "height": 900}
+NO_NEWS = {"@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
+
+
+@dataclass
+class Lab:
+    """The page on which JupyterLab shows the chapter, and every address that it asked for."""
+
+    page: object
+    screenshots: Path
+    requests: list[str] = field(default_factory=list)
+
+    def command(self, name: str, **arguments):
+        """Run a command of JupyterLab's, as its menus do, and wait until it is done."""
+        return self.page.evaluate("([name, args]) => jupyterapp.commands.execute(name, args)", [name, arguments])
+
+    def go_to(self, text: str):
+        """Make the first cell that holds a text the active one, and return it."""
+        found = self.page.evaluate(
+            """async text => {
+                const cells = jupyterapp.shell.currentWidget.content;
+                const index = cells.widgets.findIndex(cell => cell.model.sharedModel.getSource().includes(text));
+                if (index < 0) return false;
+                cells.activeCellIndex = index;
+                await cells.scrollToItem(index, 'start');
+                return true;
+            }""",
+            text,
+        )
+        assert found, f"no cell holds {text!r}"
+        return self.page.locator(".jp-Notebook .jp-Cell.jp-mod-active")
+
+    def run(self, text: str):
+        """Run the first cell that holds a text, and return it."""
+        cell = self.go_to(text)
+        self.command("notebook:run-cell")
+        return cell
+
+    def write(self, text: str, source: str) -> None:
+        """Replace the source of a cell by keyboard, as a learner does."""
+        editor = self.go_to(text).locator(".cm-content")
+        editor.click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(source)
+        assert _plain(editor.inner_text()) == _plain(source)
+
+    def card(self, text: str) -> str:
+        """What the feedback under a cell says, in one line."""
+        card = self.go_to(text).locator(".jp-OutputArea-output .course-card")
+        card.wait_for(timeout=PATIENCE * 1000)
+        return " ".join(card.inner_text().split())
+
+    def shoot(self, name: str, text: str) -> None:
+        """Take a wide and a narrow picture that starts at the first cell that holds a text."""
+        for kind, size in [("narrow", NARROW), ("wide", WIDE)]:
+            self.page.set_viewport_size(size)
+            self.page.wait_for_timeout(500)  # JupyterLab lays the notebook out anew
+            self.go_to(text)
+            self.page.wait_for_timeout(500)
+            self.page.screenshot(path=self.screenshots / f"{name}_{kind}.png", timeout=PATIENCE * 1000)
+
+
+def _plain(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the course, so that neither progress nor edits reach the real one."""
+    target = tmp_path_factory.mktemp("copy") / "course"
+    shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(".venv*", ".git", "__pycache__", ".progress*"))
+    return target
+
+
+@pytest.fixture(scope="module")
+def server(course: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a JupyterLab that serves the copy, with settings of its own and without a word about news."""
+    home, token = tmp_path_factory.mktemp("jupyter"), secrets.token_hex(16)
+    for name, settings in NO_NEWS.items():
+        path = home / "settings" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(settings))
+    folders = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
+    folders |= {f"JUPYTER_{kind.upper()}_DIR": kind for kind in ("config", "data", "runtime")}
+    environment = os.environ | {name: str(home / folder) for name, folder in folders.items()} | {"HF_HUB_OFFLINE": "1"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = [f"--port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
+    options += ["--no-browser", "--expose-app-in-browser", *(["--allow-root"] if os.getuid() == 0 else [])]
+    log = home / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyter", "lab", *options], cwd=course, env=environment, stdout=file, stderr=file
+        )
+    try:
+        _wait_for_server(f"http://127.0.0.1:{port}/api", process, log)
+        yield f"http://127.0.0.1:{port}/lab/tree/chapters/{CHAPTER}.ipynb?token={token}"
+    finally:
+        process.terminate()  # the server ends its kernels
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _wait_for_server(address: str, process: subprocess.Popen, log: Path) -> None:
+    for _ in range(PATIENCE):
+        assert process.poll() is None, f"JupyterLab did not start:\n{log.read_text()[-2000:]}"
+        try:
+            urllib.request.urlopen(address, timeout=10).close()
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(1)
+    pytest.fail(f"JupyterLab does not answer:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="module")
+def lab(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab with the chapter open and its kernel ready."""
+    screenshots = Path(os.environ.get("SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    screenshots.mkdir(parents=True, exist_ok=True)
+    try:
+        with open_browser() as browser:
+            page = browser.new_page(viewport=WIDE)
+            page.set_default_timeout(PATIENCE * 1000)
+            lab = Lab(page, screenshots)
+            page.on("request", lambda request: lab.requests.append(request.url))
+            page.on("websocket", lambda socket: lab.requests.append(socket.url))
+            page.goto(server, timeout=PATIENCE * 1000)
+            page.wait_for_selector(".jp-Notebook .jp-Cell")
+            page.wait_for_function("jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+            yield lab
+    except BrowserMissing as missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
+
+
+@pytest.fixture(scope="module")
+def answer() -> str:
+    """The solution's cell, without the markers."""
+    cell = build.exercise_cells(build.read_chapter(ROOT / "solutions" / f"{CHAPTER}.py"))[EXERCISE]
+    return "\n".join(line for line in cell.splitlines() if line.strip() not in (build.BEGIN, build.END))
+
+
+@pytest.fixture(scope="module")
+def score() -> str:
+    """How the card of an exercise with all points says so."""
+    points = build.read_chapter(ROOT / "solutions" / f"{CHAPTER}.py").exercises[EXERCISE].points
+    return f"{points} of {points} points"
+
+
+def test_the_chapter_opens_with_its_picture_and_with_closed_hints(lab: Lab):
+    picture = lab.go_to("# 01").locator("img")
+    picture.wait_for()
+    assert picture.get_attribute("src").startswith("data:image/png;base64,")
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+    lab.shoot("top", "# 01")
+    lab.shoot("exercise", "### Exercise 1.1")
+    hints = lab.go_to("Hint 1").locator("details")
+    assert hints.count() == 4  # three hints, and what you should see
+    assert not any(hint.evaluate("hint => hint.open") for hint in hints.all())
+    assert not hints.nth(2).locator("pre").is_visible()
+    for hint in hints.all():
+        hint.locator("summary").click()
+    assert hints.nth(2).locator("pre").is_visible()
+    lab.shoot("hints", "Hint 1")
+
+
+def test_running_all_cells_stops_at_the_first_unwritten_exercise(lab: Lab):
+    lab.command("notebook:run-all-cells")
+    card = lab.card(f"check({EXERCISE})")
+    assert "is not written yet" in card and "0 of" in card
+    stopped = lab.go_to(f"check({EXERCISE})")
+    assert "NotWritten" not in stopped.inner_text() or "Traceback" not in stopped.inner_text()
+    assert not lab.go_to("sentences = [").locator(".jp-OutputArea-output").count()
+    assert lab.go_to("sentences = [").locator(".jp-InputPrompt").first.inner_text() in ("[ ]:", "[\xa0]:")
+    lab.shoot("unwritten", "# exercise: cache_resid_post")
+
+
+def test_a_wrong_answer_is_told_which_mistake_it_is(lab: Lab, answer: str):
+    assert "hook_resid_post" in answer
+    lab.write(f"# exercise: {EXERCISE}", answer.replace("hook_resid_post", "hook_resid_pre"))
+    lab.run(f"# exercise: {EXERCISE}")
+    lab.run(f"check({EXERCISE})")
+    card = lab.card(f"check({EXERCISE})")
+    assert "the stream before block" in card and "✗" in card
+    lab.shoot("wrong", f"check({EXERCISE})")
+    lab.run(f"check({EXERCISE})")  # the second attempt brings the first hint
+    assert "Hint 1" in lab.card(f"check({EXERCISE})")
+    lab.shoot("wrong_again", f"check({EXERCISE})")
+
+
+def test_a_right_answer_earns_all_points(lab: Lab, answer: str, score: str):
+    lab.write(f"# exercise: {EXERCISE}", answer)
+    lab.run(f"# exercise: {EXERCISE}")
+    lab.run(f"check({EXERCISE})")
+    card = lab.card(f"check({EXERCISE})")
+    assert score in card and "✗" not in card
+    lab.shoot("right", f"# exercise: {EXERCISE}")
+
+
+def test_the_first_figure_is_drawn_without_a_network(lab: Lab):
+    lab.run("sentences = [")
+    cell = lab.run("plots.plot_lines_by_layer")
+    figure = cell.locator(".jp-OutputArea-output .main-svg").first
+    figure.wait_for()
+    lines = cell.locator(".scatterlayer .js-line")
+    assert lines.count() == 2
+    assert all(line.is_visible() and line.bounding_box()["width"] > 200 for line in lines.all())
+    assert cell.locator(".xtick").all_inner_texts()[0] == "embed"
+    assert not re.search(r"renderer|Figure\(", cell.inner_text())
+    lab.shoot("figure", "same_sense = ")
+
+
+def test_progress_survives_a_restart_of_the_kernel(lab: Lab, score: str):
+    lab.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    lab.command("notebook:clear-all-cell-outputs")
+    lab.run("# setup: ")
+    lab.run("start_chapter(")
+    points = score.split()[0]
+    assert f"{points} of" in lab.card("start_chapter(") and "1 of 3 exercises done" in lab.card("start_chapter(")
+    lab.run("progress()")
+    lab.shoot("progress", "progress()")
+    last = lab.page.locator(".jp-Notebook .jp-Cell").last.locator(".course-card")
+    assert f"{points}/{points}" in last.inner_text()
+
+
+def test_the_dark_theme_is_readable(lab: Lab):
+    lab.command("apputils:change-theme", theme="JupyterLab Dark")
+    lab.page.wait_for_selector("body[data-jp-theme-light=false]")
+    lab.run(f"# exercise: {EXERCISE}")
+    lab.run(f"check({EXERCISE})")
+    card = lab.go_to(f"check({EXERCISE})").locator(".course-card")
+    text = card.evaluate("card => getComputedStyle(card).color")
+    assert min(map(int, re.findall(r"\d+", text)[:3])) > 180, f"the card's text is {text} on a dark page"
+    lab.shoot("dark", f"check({EXERCISE})")
+
+
+def test_nothing_is_fetched_from_another_machine(lab: Lab):
+    addresses = [urlparse(url) for url in lab.requests]
+    assert len(addresses) > 50
+    elsewhere = {a.geturl()[:200] for a in addresses if a.scheme not in ("data", "blob") and a.hostname != "127.0.0.1"}
+    assert not elsewhere
