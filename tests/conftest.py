@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from utils import ROOT
 from utils.course import build
 from utils.course.check import STUDENT
-from utils.course.namespace import ROOT, Cell, NotebookError, build_namespace, read_cells
+from utils.course.namespace import Cell, NotebookError, build_namespace, read_cells
 from utils.course.server import StudentServer
 from utils.course.student import Student, local_student
 

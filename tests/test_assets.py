@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.course.namespace import ROOT
+from utils import ROOT
 
 ASSETS = ROOT / "utils" / "assets"
 TABLES = sorted(ASSETS.glob("*.csv"))

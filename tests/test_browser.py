@@ -21,12 +21,12 @@ from urllib.parse import urlparse
 
 import pytest
 
+from utils import ROOT
 from utils.course import build
-from utils.course.namespace import ROOT
-from utils.training.figures import BrowserMissing, open_browser
+from utils.training.figures import BrowserMissingError, open_browser
 
 CHAPTER, EXERCISE = "01_linear_probes", "cache_resid_post"
-PATIENCE = 300  # seconds, for one step on a busy machine; an idle one takes a few
+PATIENCE = 120  # seconds, for one step on a busy machine; an idle one takes a few
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 700, "height": 900}
 NO_NEWS = {"@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
 
@@ -69,7 +69,7 @@ class Lab:
         """Replace the source of a cell by keyboard, as a learner does."""
         editor = self.go_to(text).locator(".cm-content")
         editor.click()
-        self.page.keyboard.press("Control+A")
+        self.page.keyboard.press("ControlOrMeta+A")
         self.page.keyboard.insert_text(source)
         assert _plain(editor.inner_text()) == _plain(source)
 
@@ -109,14 +109,16 @@ def server(course: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         path = home / "settings" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(settings))
-    folders = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
-    folders |= {f"JUPYTER_{kind.upper()}_DIR": kind for kind in ("config", "data", "runtime")}
+    folders = {f"JUPYTER_{kind.upper()}_DIR": kind for kind in ("config", "data", "runtime")}
+    folders |= {f"JUPYTERLAB_{kind.upper()}_DIR": kind for kind in ("settings", "workspaces")} | {
+        "IPYTHONDIR": "ipython"
+    }
     environment = os.environ | {name: str(home / folder) for name, folder in folders.items()} | {"HF_HUB_OFFLINE": "1"}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = [f"--port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
-    options += ["--no-browser", "--expose-app-in-browser", *(["--allow-root"] if os.getuid() == 0 else [])]
+    options = ["--no-browser", "--allow-root", "--expose-app-in-browser", f"--IdentityProvider.token={token}"]
+    options += [f"--port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0"]
     log = home / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -145,23 +147,29 @@ def _wait_for_server(address: str, process: subprocess.Popen, log: Path) -> None
 
 
 @pytest.fixture(scope="module")
-def lab(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def browser() -> Iterator:
+    """A headless Chromium; where there is none, the tests are skipped, except in CI."""
+    try:
+        with open_browser() as browser:
+            yield browser
+    except BrowserMissingError as missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
+
+
+@pytest.fixture(scope="module")
+def lab(browser, server: str, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """JupyterLab with the chapter open and its kernel ready."""
     screenshots = Path(os.environ.get("SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
     screenshots.mkdir(parents=True, exist_ok=True)
-    try:
-        with open_browser() as browser:
-            page = browser.new_page(viewport=WIDE)
-            page.set_default_timeout(PATIENCE * 1000)
-            lab = Lab(page, screenshots)
-            page.on("request", lambda request: lab.requests.append(request.url))
-            page.on("websocket", lambda socket: lab.requests.append(socket.url))
-            page.goto(server, timeout=PATIENCE * 1000)
-            page.wait_for_selector(".jp-Notebook .jp-Cell")
-            page.wait_for_function("jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
-            yield lab
-    except BrowserMissing as missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
+    page = browser.new_page(viewport=WIDE)
+    page.set_default_timeout(PATIENCE * 1000)
+    lab = Lab(page, screenshots)
+    page.on("request", lambda request: lab.requests.append(request.url))
+    page.on("websocket", lambda socket: lab.requests.append(socket.url))
+    page.goto(server)
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    page.wait_for_function("jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+    return lab
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +187,7 @@ def score() -> str:
 
 
 def test_the_chapter_opens_with_its_picture_and_with_closed_hints(lab: Lab):
-    picture = lab.go_to("# 01").locator("img")
+    picture = lab.go_to("# 01").locator(".jp-RenderedMarkdown img")
     picture.wait_for()
     assert picture.get_attribute("src").startswith("data:image/png;base64,")
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
@@ -199,10 +207,8 @@ def test_running_all_cells_stops_at_the_first_unwritten_exercise(lab: Lab):
     lab.command("notebook:run-all-cells")
     card = lab.card(f"check({EXERCISE})")
     assert "is not written yet" in card and "0 of" in card
-    stopped = lab.go_to(f"check({EXERCISE})")
-    assert "NotWritten" not in stopped.inner_text() or "Traceback" not in stopped.inner_text()
-    assert not lab.go_to("sentences = [").locator(".jp-OutputArea-output").count()
-    assert lab.go_to("sentences = [").locator(".jp-InputPrompt").first.inner_text() in ("[ ]:", "[\xa0]:")
+    assert "Traceback" not in lab.go_to(f"check({EXERCISE})").inner_text()
+    assert not re.search(r"\d", lab.go_to("sentences = [").locator(".jp-InputPrompt").inner_text())  # it has not run
     lab.shoot("unwritten", "# exercise: cache_resid_post")
 
 
@@ -236,9 +242,23 @@ def test_the_first_figure_is_drawn_without_a_network(lab: Lab):
     lines = cell.locator(".scatterlayer .js-line")
     assert lines.count() == 2
     assert all(line.is_visible() and line.bounding_box()["width"] > 200 for line in lines.all())
-    assert cell.locator(".xtick").all_inner_texts()[0] == "embed"
+    assert cell.locator(".xtick").first.text_content() == "embed"
     assert not re.search(r"renderer|Figure\(", cell.inner_text())
-    lab.shoot("figure", "same_sense = ")
+    lab.shoot("figure", "same_sense = ")  # narrow, then wide again: the figure is laid out anew each time
+    legend, title = (cell.locator(part).bounding_box() for part in (".legend", ".xtitle"))
+    assert legend["y"] >= title["y"] + title["height"], "the legend lies on the title of the axis"
+
+
+def test_the_dark_theme_is_readable(lab: Lab):
+    lab.command("apputils:change-theme", theme="JupyterLab Dark")
+    lab.page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
+    card = lab.go_to(f"check({EXERCISE})").locator(".course-card")
+    text = card.evaluate("card => getComputedStyle(card).color")
+    assert min(map(int, re.findall(r"\d+", text)[:3])) > 180, f"the card's text is {text} on a dark page"
+    lab.shoot("dark", f"# exercise: {EXERCISE}")
+    lab.shoot("dark_figure", "same_sense = ")
+    lab.command("apputils:change-theme", theme="JupyterLab Light")
+    lab.page.wait_for_selector("body[data-jp-theme-light=true]", state="attached")
 
 
 def test_progress_survives_a_restart_of_the_kernel(lab: Lab, score: str):
@@ -252,17 +272,6 @@ def test_progress_survives_a_restart_of_the_kernel(lab: Lab, score: str):
     lab.shoot("progress", "progress()")
     last = lab.page.locator(".jp-Notebook .jp-Cell").last.locator(".course-card")
     assert f"{points}/{points}" in last.inner_text()
-
-
-def test_the_dark_theme_is_readable(lab: Lab):
-    lab.command("apputils:change-theme", theme="JupyterLab Dark")
-    lab.page.wait_for_selector("body[data-jp-theme-light=false]")
-    lab.run(f"# exercise: {EXERCISE}")
-    lab.run(f"check({EXERCISE})")
-    card = lab.go_to(f"check({EXERCISE})").locator(".course-card")
-    text = card.evaluate("card => getComputedStyle(card).color")
-    assert min(map(int, re.findall(r"\d+", text)[:3])) > 180, f"the card's text is {text} on a dark page"
-    lab.shoot("dark", f"check({EXERCISE})")
 
 
 def test_nothing_is_fetched_from_another_machine(lab: Lab):

@@ -9,8 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from utils import ROOT
 from utils.course import build
-from utils.course.namespace import ROOT
 
 SOURCE = '''# %% [markdown]
 # # 09 · A chapter for tests
@@ -123,7 +123,7 @@ def test_an_edit_leaves_the_other_cells_ids_alone(read):
 
 
 def test_the_table_counts_points_and_minutes(read):
-    assert "| 9.1 | `double` | core | 2 | 5 |" in notebook(read(), answers=False).cells[0].source
+    assert "| 9.1 | `double` | 2 | 5 |" in notebook(read(), answers=False).cells[0].source
 
 
 @pytest.mark.parametrize(

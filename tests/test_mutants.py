@@ -4,10 +4,11 @@ from functools import cache
 
 import pytest
 
+from utils import ROOT
 from utils.course import build
 from utils.course.check import CheckResult, run_checks
 from utils.course.mutants import Alternative, Mutant, read_mutants
-from utils.course.namespace import ROOT, Cell, build_namespace
+from utils.course.namespace import Cell, build_namespace
 from utils.course.server import StudentServer
 from utils.course.student import Student, local_student
 

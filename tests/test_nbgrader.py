@@ -1,4 +1,4 @@
-"""An instructor's nbgrader takes our notebooks as they are: it releases, grades, and gives the points that our checks give.
+"""nbgrader takes our notebooks as they are: it releases and grades them, and gives the points that our checks give.
 
 The nbgrader course folder stands inside the course's own folder (here build/nbgrader, which git ignores), because a
 notebook's setup cell finds the course in the folders above it. nbgrader has an environment of its own and runs the
@@ -8,6 +8,7 @@ called python3, and JUPYTER_PATH=FOLDER/share/jupyter puts it before the one tha
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,10 +18,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from utils import ROOT
 from utils.course import build
 from utils.course.check import run_checks
 from utils.course.mutants import Mutant, read_mutants
-from utils.course.namespace import ROOT, build_namespace, read_cells
+from utils.course.namespace import build_namespace, read_cells
 from utils.course.student import local_student
 
 NBGRADER = ROOT / ".venv-nbgrader" / "bin" / "nbgrader"
@@ -39,9 +41,9 @@ c.TagRemovePreprocessor.enabled = True
 c.TagRemovePreprocessor.remove_cell_tags = {{"solution"}}
 c.Execute.timeout = {PATIENCE}
 """
-NBGRADERS_STUB = ["# YOUR CODE HERE", "raise NotImplementedError()"]
+NBGRADERS_STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"
 
-# Run by nbgrader's Python: the gradebook as student -> cell -> score, maximum, whether a person must look at it.
+# These two are run by nbgrader's Python. The gradebook: student -> cell -> score, maximum, whether a person must look,
 READ_GRADES = """
 import json, sys
 from nbgrader.api import Gradebook
@@ -54,28 +56,39 @@ with Gradebook("sqlite:///gradebook.db") as gradebook:
         for submission in gradebook.assignment_submissions(sys.argv[1])
     }))
 """
+# and the checksums of a notebook as nbgrader computes them: cell -> checksum.
+READ_CHECKSUMS = """
+import json, sys
+import nbformat
+from nbgrader.utils import compute_checksum
+cells = [cell for cell in nbformat.read(sys.argv[1], as_version=4).cells if "nbgrader" in cell.metadata]
+print(json.dumps({cell.metadata.nbgrader.grade_id: compute_checksum(cell) for cell in cells}))
+"""
 
-# Words of the feedback on planted mistakes, which say which mistakes they are.
-PARTLY_RIGHT = {
-    "cache_resid_post": "Does attention_mask reach the model?",
-    "pool_mean": "this is the sum",
-    "fit_mass_mean_probe": "do not normalise it",
+# The planted mistakes of two learners, each named by the words of its feedback.
+MISTAKES = {
+    "partly right": {
+        "cache_resid_post": "Does `attention_mask` reach the model?",
+        "pool_mean": "this is the sum",
+        "fit_mass_mean_probe": "do not normalise it",
+    },
+    "wrong": {"cache_resid_post": "a list of", "pool_mean": "numpy", "fit_mass_mean_probe": "a dict"},
 }
-WRONG = {"cache_resid_post": "a list of", "pool_mean": "numpy", "fit_mass_mean_probe": "a dict"}
-# A right answer that writes to stderr in every way there is; nbgrader gives no points to a cell with stderr.
+# The first lines of right answers that write to stderr in every way there is.
 NOISE = """\
     import logging, os, sys, warnings
     warnings.warn("a warning")
     print("a line", file=sys.stderr)
-    logging.getLogger("learner").error("an error that is none")
-    os.write(2, b"a line from below Python")
+    logging.getLogger("transformers").error("a line that a library logs")
+    os.write(2, b"a line from below Python\\n")
 """
-SUBMISSIONS = ("right", "partly_right", "wrong", "untouched", "noisy")
+LEARNERS = ("right", "partly right", "wrong", "untouched", "noisy")
+WHOLE = ("right", "untouched")  # these hand in the whole notebook, the others the cells that count
 
 
 @dataclass(frozen=True)
 class Classroom:
-    """An nbgrader course folder inside a copy of the course."""
+    """An nbgrader course folder, inside a copy of the course."""
 
     folder: Path
     environment: dict[str, str]
@@ -85,22 +98,21 @@ class Classroom:
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=PATIENCE
         )
 
+    def read(self, script: str, argument: str | Path) -> dict:
+        """What a script prints as JSON, run by nbgrader's Python."""
+        result = self.run(NBGRADER.with_name("python"), "-c", script, argument)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
 
-@dataclass(frozen=True)
-class Graded:
-    """What `nbgrader autograde` did with all submissions."""
-
-    log: str
-    scores: dict[str, dict[str, list]]  # student -> cell -> score, maximum, needs a person
-    notebooks: dict[str, nbformat.NotebookNode]  # student -> what nbgrader executed
-    submitted: dict[str, Path]
+    def notebook(self, step: str, learner: str) -> Path:
+        return self.folder / step / learner.replace(" ", "_") / CHAPTER / f"{CHAPTER}.ipynb"
 
 
 @pytest.fixture(scope="module")
 def classroom(tmp_path_factory: pytest.TempPathFactory) -> Classroom:
     """A fresh one, with every chapter's solution notebook as the source of an assignment."""
     if not NBGRADER.exists():
-        message = f"no {NBGRADER.relative_to(ROOT)}; `.ci/run` makes it"
+        message = f"there is no {NBGRADER.relative_to(ROOT)}; .ci/run makes it"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
     temporary = tmp_path_factory.mktemp("nbgrader")
     ignore = shutil.ignore_patterns(".venv*", ".git", "__pycache__", ".progress*", "build", "*.tmp")
@@ -108,14 +120,15 @@ def classroom(tmp_path_factory: pytest.TempPathFactory) -> Classroom:
     for name in CHAPTERS:
         (folder / "source" / name).mkdir(parents=True)
         shutil.copy(ROOT / "solutions" / f"{name}.ipynb", folder / "source" / name)
-    (folder / "nbgrader_config.py").write_text(CONFIG)
+    (folder / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
     environment = os.environ | {
         "HF_HUB_OFFLINE": "1",
-        "PATH": f"{NBGRADER.parent}{os.pathsep}{os.environ['PATH']}",  # nbgrader calls alembic by its name
+        "PATH": f"{NBGRADER.parent}{os.pathsep}{os.environ['PATH']}",  # nbgrader finds its alembic there
         "JUPYTER_PATH": str(temporary / "share" / "jupyter"),
-        "JUPYTER_CONFIG_DIR": str(temporary / "config"),  # nothing of the user's own settings
+        "JUPYTER_CONFIG_DIR": str(temporary / "config"),  # none of the user's own settings
         "IPYTHONDIR": str(temporary / "ipython"),
     }
+    environment.pop("PYTEST_CURRENT_TEST", None)  # where it is set, a kernel does not look at what C code writes
     classroom = Classroom(folder, environment)
     kernel = classroom.run(sys.executable, "-m", "ipykernel", "install", "--prefix", temporary, "--name", "python3")
     assert kernel.returncode == 0, kernel.stderr
@@ -128,79 +141,136 @@ def released(classroom: Classroom) -> dict[str, subprocess.CompletedProcess]:
     return {name: classroom.run(NBGRADER, "generate_assignment", name) for name in CHAPTERS}
 
 
-def learners_notebook() -> nbformat.NotebookNode:
-    return nbformat.read(ROOT / "chapters" / f"{CHAPTER}.ipynb", as_version=4)
-
-
-def is_answer(cell: nbformat.NotebookNode) -> bool:
-    return cell.metadata.get("nbgrader", {}).get("solution", False)
-
-
-def is_check(cell: nbformat.NotebookNode) -> bool:
-    return cell.metadata.get("nbgrader", {}).get("grade", False)
-
-
-def without_experiments(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The same notebook with its setup, answers and checks only, to save the minute that the experiments take."""
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    notebook.cells = [cell for n, cell in enumerate(code) if n < 2 or is_answer(cell) or is_check(cell)]
-    return notebook
-
-
-def planted(mistakes: dict[str, str]) -> dict[str, Mutant]:
-    """The mutants whose feedback holds these words, by exercise."""
-    mutants = read_mutants(CHAPTER)[0]
-    return {
-        exercise: next(mutant for mutant in mutants if (mutant.exercise, mutant.feedback) == (exercise, words))
-        for exercise, words in mistakes.items()
-    }
-
-
-def submission(student: str) -> nbformat.NotebookNode:
-    """A learner's notebook of ours, with answers filled in or not."""
-    notebook, answers = learners_notebook(), build.exercise_cells(build.read_chapter(SOURCE))
-    if student == "untouched":
-        return without_experiments(notebook)
-    if student == "noisy":
-        answers = {name: answer.replace(f"    {build.BEGIN}\n", NOISE) for name, answer in answers.items()}
-    if student in ("partly_right", "wrong"):
-        mutants = planted(PARTLY_RIGHT if student == "partly_right" else WRONG)
-        answers = {name: mutants[name].apply(answer) for name, answer in answers.items()}
-    for cell in notebook.cells:
-        if is_answer(cell):
-            cell.source = answers[cell.metadata.exercise]
-    return notebook if student == "right" else without_experiments(notebook)
-
-
-SOURCE = ROOT / "solutions" / f"{CHAPTER}.py"
+@pytest.fixture(scope="module")
+def graded(classroom: Classroom, released) -> subprocess.CompletedProcess:
+    """What `nbgrader autograde` said about all learners' notebooks; they stand in submitted/ and autograded/."""
+    for learner in LEARNERS:
+        path = classroom.notebook("submitted", learner)
+        path.parent.mkdir(parents=True)
+        nbformat.write(hand_in(learner), path)
+    return classroom.run(NBGRADER, "autograde", CHAPTER)
 
 
 @pytest.fixture(scope="module")
-def graded(classroom: Classroom, released) -> Graded:
-    """All submissions, graded by one command."""
-    paths = {
-        student: classroom.folder / "submitted" / student / CHAPTER / f"{CHAPTER}.ipynb" for student in SUBMISSIONS
+def scores(classroom: Classroom, graded) -> dict[str, dict[str, list]]:
+    """Learner -> exercise -> score, maximum, whether a person must look."""
+    grades = classroom.read(READ_GRADES, CHAPTER)
+    return {
+        learner: {cell.removeprefix("check-"): row for cell, row in grades[learner.replace(" ", "_")].items()}
+        for learner in LEARNERS
     }
-    for student, path in paths.items():
-        path.parent.mkdir(parents=True)
-        nbformat.write(submission(student), path)
-    log = classroom.run(NBGRADER, "autograde", CHAPTER).stderr
-    grades = classroom.run(NBGRADER.with_name("python"), "-c", READ_GRADES, CHAPTER)
-    assert grades.returncode == 0, grades.stderr
-    executed = {
-        student: nbformat.read(classroom.folder / path, as_version=4)
-        for student in SUBMISSIONS
-        if (path := Path("autograded", student, CHAPTER, f"{CHAPTER}.ipynb")) and (classroom.folder / path).exists()
-    }
-    return Graded(log, json.loads(grades.stdout), executed, paths)
 
 
-def test_zz(graded):
-    print(graded.log)
-    print(json.dumps(graded.scores, indent=1))
-    for s, nb in graded.notebooks.items():
-        for c in nb.cells:
-            if is_check(c):
-                print(s, c.outputs)
-        print(s, [(o.ename, o.evalue) for c in nb.cells for o in c.get("outputs", []) if o.output_type == "error"])
-        print(s, [o.text[:200] for c in nb.cells for o in c.get("outputs", []) if o.get("name") == "stderr"])
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def role(cell: nbformat.NotebookNode) -> str:
+    """Of a cell in nbgrader's eyes: 'answer', 'check', or nothing."""
+    kind = cell.metadata.get("nbgrader", {})
+    return "answer" if kind.get("solution") else "check" if kind.get("grade") else ""
+
+
+def chapter() -> build.Chapter:
+    return build.read_chapter(ROOT / "solutions" / f"{CHAPTER}.py")
+
+
+def mistakes(learner: str) -> dict[str, Mutant]:
+    """The learner's mistake in each exercise."""
+    planted = {(mutant.exercise, mutant.feedback): mutant for mutant in read_mutants(CHAPTER)[0]}
+    return {exercise: planted[exercise, words] for exercise, words in MISTAKES.get(learner, {}).items()}
+
+
+def hand_in(learner: str) -> nbformat.NotebookNode:
+    """The notebook of chapters/ with a learner's answers in it."""
+    notebook, answers = read(ROOT / "chapters" / f"{CHAPTER}.ipynb"), build.exercise_cells(chapter())
+    if learner == "noisy":
+        answers = {name: source.replace(f"    {build.BEGIN}\n", NOISE) for name, source in answers.items()}
+    answers |= {name: mutant.apply(answers[name]) for name, mutant in mistakes(learner).items()}
+    for cell in notebook.cells:
+        if role(cell) == "answer" and learner != "untouched":
+            cell.source = answers[cell.metadata.exercise]
+    if learner not in WHOLE:  # the experiments take longest, and are not graded
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        notebook.cells = code[:2] + [cell for cell in code[2:] if role(cell)]  # the first two are the setup
+    return notebook
+
+
+def complaints(log: str) -> list[str]:
+    """The warnings and errors among nbgrader's own lines."""
+    return [line for line in log.splitlines() if "App | WARNING]" in line or "App | ERROR]" in line]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_release_made_from_a_solution_notebook_is_our_learners_notebook(name: str, classroom: Classroom, released):
+    assert released[name].returncode == 0 and not complaints(released[name].stderr), released[name].stderr
+    theirs = read(classroom.folder / "release" / name / f"{name}.ipynb").cells
+    ours = read(ROOT / "chapters" / f"{name}.ipynb").cells
+    assert [cell.id for cell in theirs] == [cell.id for cell in ours]
+    for their, our in zip(theirs, ours, strict=True):
+        if role(our) == "answer":  # nbgrader's stub has other words, and so another checksum
+            our.source, n = re.subn(r"( *)raise NotImplementedError\(.+\)", NBGRADERS_STUB, our.source)
+            assert n == 1
+            del their.metadata.nbgrader["checksum"], our.metadata.nbgrader["checksum"]
+        assert (their.cell_type, their.source) == (our.cell_type, our.source)
+        assert their.metadata.get("nbgrader") == our.metadata.get("nbgrader")
+
+
+@pytest.mark.parametrize("folder", ["chapters", "solutions"])
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_nbgrader_computes_the_checksums_that_we_write(name: str, folder: str, classroom: Classroom):
+    path = ROOT / folder / f"{name}.ipynb"
+    cells = [cell.metadata.nbgrader for cell in read(path).cells if role(cell)]
+    assert cells and {cell.grade_id: cell.checksum for cell in cells} == classroom.read(READ_CHECKSUMS, path)
+
+
+def test_nbgrader_accepts_our_learners_notebooks_without_a_complaint(graded: subprocess.CompletedProcess):
+    assert graded.returncode == 0 and not complaints(graded.stderr), graded.stderr
+
+
+@pytest.mark.filterwarnings("ignore:a warning")
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_nbgrader_gives_the_points_that_our_checks_give(learner: str, classroom: Classroom, scores):
+    exercises = chapter().exercises
+    namespace = build_namespace(read_cells(classroom.notebook("submitted", learner)), exercises)
+    student, expected = local_student(namespace, exercises), {}
+    for name, exercise in exercises.items():
+        earned = sum(result.earned for result in run_checks(CHAPTER, name, student))
+        expected[name] = [earned, exercise.points, False]
+    assert scores[learner] == expected
+
+
+def test_a_right_answer_gets_full_points_a_stub_none_and_a_mistake_some(scores):
+    for exercise, (score, points, _) in scores["right"].items():
+        assert score == points == chapter().exercises[exercise].points
+        assert scores["noisy"][exercise][0] == points, "an answer loses points for what it writes to stderr"
+        assert scores["untouched"][exercise][0] == 0
+        assert 0 <= scores["wrong"][exercise][0] < scores["partly right"][exercise][0] < points
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_check_cell_shows_its_feedback_and_one_number(learner: str, classroom: Classroom, scores):
+    """Nothing else: an error or a line on stderr would cost all points, another value would give them all."""
+    checks = [cell for cell in read(classroom.notebook("autograded", learner)).cells if role(cell) == "check"]
+    assert len(checks) == len(chapter().exercises)
+    for cell in checks:
+        name = cell.metadata.nbgrader.grade_id.removeprefix("check-")
+        assert [output.get("name", output.output_type) for output in cell.outputs] == ["stdout", "execute_result"]
+        assert cell.outputs[1].data == {"text/plain": str(scores[learner][name][0])}
+        assert f"{name}: {scores[learner][name][0]:.0f} of " in cell.outputs[0].text
+        if learner in MISTAKES:
+            assert MISTAKES[learner][name] in cell.outputs[0].text
+
+
+def test_the_experiments_run_with_right_answers_and_cost_nothing_without(classroom: Classroom, scores):
+    def errors(learner: str) -> list[str]:
+        cells = read(classroom.notebook("autograded", learner)).cells
+        return [o.ename for cell in cells for o in cell.get("outputs", []) if o.output_type == "error"]
+
+    assert errors("right") == []
+    assert errors("untouched")[0] == "NotImplementedError"  # the first experiment calls a stub; grading went on
+
+
+def test_grading_leaves_no_progress_behind(classroom: Classroom, scores):
+    course = classroom.folder.parents[1]
+    assert (course / "utils").is_dir() and not list(course.rglob(".progress*"))

@@ -9,8 +9,8 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from utils import ROOT
 from utils.course import build
-from utils.course.namespace import ROOT
 
 CHAPTERS = build.chapter_names()
 SECONDS_PER_CELL = 900  # far more than any cell needs; only a hang takes longer

@@ -159,7 +159,7 @@ def cache_pooled(
     return pooled
 
 
-class _LastLayerRead(Exception):  # noqa: N818 (a signal, not an error)
+class _LastLayerRead(Exception):
     """Ends a forward pass; stop_at_layer would compute the logits after the last block, and any layer's on BERT."""
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 BLUE, ORANGE, GREY = "#2563a8", "#d9730d", "#7a7f87"
 LINE_COLOURS = (BLUE, ORANGE, "#2f8f5b", "#8e5ba6", "#a3543a", "#5b6b7a")
+DASHES = ("dash", "dot", "dashdot")
 LAYER_TITLE = "layer (stream after the block)"
 
 
@@ -54,12 +55,11 @@ def plot_lines_by_layer(
             }
             figure.add_scatter(**band, line_width=0, mode="lines", hoverinfo="skip", showlegend=False)
         figure.add_scatter(x=ticks, y=values.tolist(), name=name, mode="lines+markers", line_color=colour)
-    for name, value in (baselines or {}).items():
-        figure.add_hline(
-            y=value, line={"dash": "dash", "color": GREY}, annotation_text=name, annotation_position="top left"
-        )
+    _add_baselines(figure, baselines)
+    low, high = y_range
+    edge = 0.03 * (high - low)  # so that points on the border are drawn whole
     figure.update_xaxes(title=LAYER_TITLE, type="category")
-    figure.update_yaxes(title=y_title, range=list(y_range))
+    figure.update_yaxes(title=y_title, range=[low - edge, high + edge], zeroline=False)
     return _finish(figure, title)
 
 
@@ -90,7 +90,7 @@ def plot_logit_histogram(
         share = float(right[chosen].float().mean())
         label = f"{name} (n = {int(chosen.sum())}, {share:.0%} on its side)"
         figure.add_bar(x=centres, y=counts, name=label, marker_color=colour, opacity=0.65, width=2 * edge / n_bins)
-    figure.add_vline(x=0, line={"dash": "dash", "color": GREY}, annotation_text="threshold", annotation_position="top")
+    figure.add_vline(x=0, line={"dash": "dash", "color": GREY}, name="threshold", showlegend=True)
     figure.update_layout(barmode="overlay", bargap=0)
     figure.update_xaxes(title="logit of the probe")
     figure.update_yaxes(title="examples")
@@ -114,23 +114,27 @@ def plot_bars(
         "array": [intervals[name][1] - values[name] for name in names],
         "arrayminus": [values[name] - intervals[name][0] for name in names],
     }
-    figure.add_bar(x=names, y=heights, marker_color=BLUE, error_y=error, texttemplate="%{y:.2f}", textposition="inside")
-    for name, value in (baselines or {}).items():
-        figure.add_hline(
-            y=value, line={"dash": "dash", "color": GREY}, annotation_text=name, annotation_position="top left"
-        )
+    number = {"texttemplate": "%{y:.2f}", "textposition": "inside", "insidetextanchor": "middle", "textangle": 0}
+    figure.add_bar(x=names, y=heights, marker_color=BLUE, opacity=0.8, error_y=error, showlegend=False, **number)
+    _add_baselines(figure, baselines)
     figure.update_yaxes(title=y_title, range=list(y_range))
     return _finish(figure, title)
 
 
+def _add_baselines(figure: go.Figure, baselines: Mapping[str, float] | None) -> None:
+    """Dashed lines from side to side, named in the legend: a label at the line would lie on the data."""
+    for dash, (name, value) in zip(DASHES * len(baselines or {}), (baselines or {}).items(), strict=False):
+        figure.add_hline(y=value, line={"dash": dash, "color": GREY}, name=f"{name} ({value:.2f})", showlegend=True)
+
+
 def _finish(figure: go.Figure, title: str) -> go.Figure:
-    """What all figures share: a size that fits a notebook, a quiet background, the legend under the title."""
+    """What all figures share: a size that fits a notebook, a quiet background, the legend at the bottom."""
     figure.update_layout(
-        title={"text": title, "x": 0, "xanchor": "left", "xref": "paper", "y": 0.97, "yanchor": "top"},
+        title={"text": title, "font_size": 16, "x": 0.01, "xanchor": "left", "y": 0.97, "yanchor": "top"},
         template="plotly_white",
         height=400,
-        margin={"l": 60, "r": 20, "t": 90, "b": 60},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        margin={"l": 60, "r": 20, "t": 50, "b": 60},
+        legend={"orientation": "h", "x": 0, "yref": "container", "y": 0.01, "yanchor": "bottom"},
         font={"size": 13},
     )
     return figure

@@ -18,8 +18,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from utils.activations import cache_resid_post  # noqa: E402
-from utils.models import TransformerBridge, load_model  # noqa: E402
+from utils.activations import cache_resid_post
+from utils.models import TransformerBridge, load_model
 
 N_THREADS = 2
 BATCH, POS = 64, 16  # short sentences
@@ -30,7 +30,7 @@ CHOSEN = {"layer 2": [2], "layer 5": [5], "embed, 1, 3, 5": ["embed", 1, 3, 5], 
 Row = tuple[str, float, float, float, float]  # name, ours, peer, ratio, target
 
 
-class _Stop(Exception):  # noqa: N818
+class _Stop(Exception):
     pass
 
 

@@ -49,6 +49,7 @@ def rows() -> list[BenchRow]:
         ridge_against_its_floor(),
         logistic_regression_against_lbfgs(decay=1.0),
         logistic_regression_against_lbfgs(decay=2.0),
+        logistic_regression_against_lbfgs(decay=0.0),
         many_logistic_regressions_against_a_loop(),
     ]
 

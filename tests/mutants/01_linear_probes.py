@@ -5,8 +5,8 @@ from utils.course.mutants import Alternative, Mutant
 MUTANTS = [
     # cache_resid_post
     Mutant("cache_resid_post", "hook_resid_post", "hook_resid_pre", "the stream before block"),
-    Mutant("cache_resid_post", "blocks.{layer}.hook_resid_post", "blocks.{layer}.hook_mlp_out", "Another hook"),
-    Mutant("cache_resid_post", "blocks.{layer}.hook_resid_post", "blocks.{layer}.hook_attn_out", "Another hook"),
+    Mutant("cache_resid_post", "blocks.{layer}.hook_resid_post", "blocks.{layer}.hook_mlp_out", "Is it another hook"),
+    Mutant("cache_resid_post", "blocks.{layer}.hook_resid_post", "blocks.{layer}.hook_attn_out", "Is it another hook"),
     Mutant(
         "cache_resid_post",
         "blocks.0.hook_resid_pre",
@@ -14,14 +14,19 @@ MUTANTS = [
         '"embed" returned the stream after block 0',
     ),
     Mutant("cache_resid_post", "blocks.0.hook_resid_pre", "embed.hook_out", "hold less"),
-    Mutant("cache_resid_post", "for layer in layers]", "for layer in sorted(layers, key=str)[::-1]]", "is not layer"),
+    Mutant(
+        "cache_resid_post",
+        "for layer in layers]",
+        "for layer in sorted(layers, key=str)[::-1]]",
+        "is not what you return for layer",
+    ),
     Mutant(
         "cache_resid_post",
         "names = [",
         "layers = sorted(layers, key=lambda layer: -1 if layer == 'embed' else layer)\n    names = [",
         "the order of the forward pass",
     ),
-    Mutant("cache_resid_post", "attention_mask=attention_mask, ", "", "Does attention_mask reach the model?"),
+    Mutant("cache_resid_post", "attention_mask=attention_mask, ", "", "Does `attention_mask` reach the model?"),
     Mutant(
         "cache_resid_post", "attention_mask=attention_mask", "attention_mask=torch.ones_like(tokens)", "attention_mask"
     ),
@@ -141,9 +146,14 @@ MUTANTS = [
         "the labels do not enter it",
     ),
     Mutant("fit_mass_mean_probe", "return LinearProbe(", "return dict(", "a dict"),
-    Mutant("fit_mass_mean_probe", "if labels.all() or not labels.any():", "if False:", "one mean does not exist"),
     Mutant(
-        "fit_mass_mean_probe", "if labels.all() or not labels.any():", "if not labels.any():", "one mean does not exist"
+        "fit_mass_mean_probe", "if labels.all() or not labels.any():", "if False:", "says what is wrong with the labels"
+    ),
+    Mutant(
+        "fit_mass_mean_probe",
+        "if labels.all() or not labels.any():",
+        "if not labels.any():",
+        "says what is wrong with the labels",
     ),
     Mutant("fit_mass_mean_probe", "raise ValueError(", "raise TypeError(", "expected a ValueError"),
     Mutant(

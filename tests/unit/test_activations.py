@@ -276,5 +276,5 @@ def test_cache_pooled_names_empty_texts_before_it_starts(minilm):
         cache_pooled(minilm, ["a", "", "the long and the short of it", " "], [0], batch_size=1)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         cache_pooled(minilm, TEXTS, [0], batch_size=0)
-    with pytest.raises(ValueError, match="must be a list .* got 'embed'"):
+    with pytest.raises(ValueError, match=r"must be a list .* got 'embed'"):
         cache_pooled(minilm, TEXTS, "embed")

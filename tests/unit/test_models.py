@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from utils import models
 from utils.models import (
@@ -214,7 +214,7 @@ def test_a_hub_model_without_network_is_refused_at_once(monkeypatch):
 
 
 def test_a_folder_without_model_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="a folder with config.json"):
+    with pytest.raises(ModelError, match=r"a folder with config\.json"):
         load_model(str(tmp_path))
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import jupytext
 
-from utils.course.namespace import EXERCISE_COMMENT, ROOT
+from utils import ROOT
+from utils.course.namespace import EXERCISE_COMMENT
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 HEADING = re.compile(r"^### Exercise (\d+\.\d+) · `(\w+)` \((\d+) min(, optional)?\)$", re.MULTILINE)
@@ -230,13 +231,14 @@ def _strip(source: str, name: str) -> str:
 
 
 def _exercise_table(chapter: Chapter) -> str:
+    exercises = chapter.exercises.values()
     rows = [
-        f"| {e.number} | `{e.name}` | {'optional' if e.optional else 'core'} | {e.points} | {e.minutes} |"
-        for e in chapter.exercises.values()
+        f"| {e.number} | `{e.name}`{' (optional)' if e.optional else ''} | {e.points} | {e.minutes} |"
+        for e in exercises
     ]
-    points, minutes = (sum(getattr(e, part) for e in chapter.exercises.values()) for part in ("points", "minutes"))
-    head = "| | exercise | | points | minutes |\n|---|---|---|---:|---:|\n"
-    return head + "\n".join(rows) + f"\n| | | | **{points}** | **{minutes}** |"
+    points, minutes = sum(e.points for e in exercises), sum(e.minutes for e in exercises)
+    head = "| | exercise | points | minutes |\n|---|---|---:|---:|\n"
+    return head + "\n".join(rows) + f"\n| | | **{points}** | **{minutes}** |"
 
 
 def _data_uri(name: str) -> str:

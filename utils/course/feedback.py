@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 NOT_TRIED = ("undefined", "unwritten", "borrowed")  # reasons for which no check could run
 HINTS_FROM_ATTEMPT = 2  # the first hint comes with the second failed attempt, the next with the third
-GREEN, RED, GREY = "#1a7f37", "#c4320a", "#6b7280"  # readable on white and on black
+GREEN, RED = "#1f8b43", "#d9451b"  # a contrast of 4.3 with white and with the black of JupyterLab's dark theme
+GREY = "var(--jp-content-font-color2,#737a84)"
 _STYLE = (
     "border:1px solid #8884;border-left:5px solid {colour};border-radius:6px;padding:10px 14px;margin:4px 0;"
-    "max-width:820px;font-family:var(--jp-content-font-family,system-ui,sans-serif);font-size:14px;line-height:1.5;"
+    "max-width:820px;overflow-x:auto;font-family:var(--jp-content-font-family,system-ui,sans-serif);font-size:14px;line-height:1.5;"
     "color:var(--jp-content-font-color1,inherit)"
 )
 
@@ -55,20 +56,28 @@ def report(
         mark, colour = ("○", GREY) if not_tried else ("✓", GREEN) if result.passed else ("✗", RED)
         points = f" ({result.points} {'point' if result.points == 1 else 'points'})" if result.points else ""
         lines.append(f"  {mark} {sentence}{points}")
-        item = f'<b style="color:{colour}">{mark}</b> {html.escape(sentence)}<span style="color:{GREY}">{points}</span>'
+        item = f'<b style="color:{colour};display:inline-block;width:18px;margin-left:-18px">{mark}</b>'
+        item += f'{html.escape(sentence)} <span style="color:{GREY};white-space:nowrap">{points.strip()}</span>'
         if result.message and result.message not in shown:
             shown.add(result.message)
             lines.append(f"      {result.message}")
-            item += f'<div style="margin:2px 0 6px 22px">{_inline(result.message)}</div>'
-        items.append(f"<div>{item}</div>")
+            item += f'<div style="margin:2px 0 6px">{_inline(result.message)}</div>'
+        items.append(f'<div style="padding-left:18px">{item}</div>')
+    if sum(bool(result.message) for result in results) > 1 and not results[0].kind:
+        advice = "Mend the first ✗ first: the others may come from the same mistake."
+        lines.append(f"  {advice}")
+        items.append(f'<div style="color:{GREY};margin-top:6px">{advice}</div>')
     if not done and attempts >= HINTS_FROM_ATTEMPT and exercise.hints:
         for summary, body in exercise.hints[: attempts - HINTS_FROM_ATTEMPT + 1]:
             lines.append(f"  {summary}: {body}")
             items.append(f'<div style="margin-top:8px"><b>{html.escape(summary)}</b><br>{_inline(body)}</div>')
     count = f" · attempt {attempts}" if attempts else ""
     foot = f'<div style="color:{GREY};font-size:12px;margin-top:6px">{seconds:.2f} s{count}</div>'
-    title = f'<b>{html.escape(head)}</b> <span style="float:right">{score}</span>'
-    return _card(GREEN if done else GREY if results[0].kind == "unwritten" else RED, title + "".join(items) + foot), "\n".join(lines)
+    row = "display:flex;flex-wrap:wrap;justify-content:space-between;column-gap:16px;margin-bottom:4px"
+    title = f'<div style="{row}"><b>{html.escape(head)}</b><span>{score}</span></div>'
+    return _card(
+        GREEN if done else GREY if results[0].kind == "unwritten" else RED, title + "".join(items) + foot
+    ), "\n".join(lines)
 
 
 def welcome(chapter: "Chapter", rows: dict[str, dict[str, int]]) -> tuple[str, str]:
@@ -85,7 +94,9 @@ def progress_table(chapters: Sequence["Chapter"], progress: dict) -> tuple[str, 
     for chapter in chapters:
         mine = progress.get(chapter.name, {})
         lines.append(chapter.title)
-        rows.append(f'<tr><th colspan="4" style="text-align:left;padding-top:8px">{html.escape(chapter.title)}</th></tr>')
+        rows.append(
+            f'<tr><th colspan="3" style="text-align:left;padding-top:8px">{html.escape(chapter.title)}</th></tr>'
+        )
         for name, exercise in chapter.exercises.items():
             row = mine.get(name, {"earned": 0, "attempts": 0})
             done = row["earned"] == exercise.points
@@ -94,7 +105,7 @@ def progress_table(chapters: Sequence["Chapter"], progress: dict) -> tuple[str, 
             tries = f"{row['attempts']} {'attempt' if row['attempts'] == 1 else 'attempts'}"
             lines.append(f"  {mark} {exercise.number} {name:<32} {score:>5}  {tries}")
             rows.append(
-                f'<tr><td style="color:{colour}"><b>{mark}</b></td><td style="text-align:left">{exercise.number} '
+                f'<tr><td style="text-align:left"><b style="color:{colour}">{mark}</b> {exercise.number} '
                 f"<code>{name}</code></td><td>{score}</td><td>{tries}</td></tr>"
             )
     total = sum(e.points for c in chapters for e in c.exercises.values())

@@ -6,9 +6,9 @@ import json
 from rich.console import Console
 from rich.table import Table
 
+from utils import ROOT
 from utils.course.build import chapter_names, read_chapter
 from utils.course.mutants import read_mutants
-from utils.course.namespace import ROOT
 
 
 def inventory() -> dict:

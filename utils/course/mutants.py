@@ -3,7 +3,7 @@
 import importlib.util
 from dataclasses import dataclass
 
-from utils.course.namespace import ROOT
+from utils import ROOT
 
 
 @dataclass(frozen=True)

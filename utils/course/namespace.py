@@ -5,20 +5,29 @@ notebook is an experiment, which is not run. The live `check` builds its namespa
 cells that were executed, so that what passes in the notebook passes at grading as well.
 """
 
+import __future__
+
 import ast
 import builtins
+import contextlib
+import io
 import json
 import linecache
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
+from IPython.display import display
 
-ROOT = Path(__file__).resolve().parents[2]  # the course's folder
 EXERCISE_COMMENT = re.compile(r"^\s*#\s*exercise:\s*(\w+)\s*$", re.MULTILINE)
+MAX_NOTEBOOK_BYTES = 50_000_000
+DEFINES = re.compile(r"^\s*(async\s+)?def\s|\blambda\b", re.MULTILINE)
+WRAPPED = re.compile(r"get_ipython\(\)\.run_cell_magic\('(?:time|capture)', '.*', (?P<body>'.*')\)\s*")
+# what a constant may be computed from: not what waits for somebody, nor what IPython adds
+BUILTINS = set(dir(builtins)) - {"input", "breakpoint", "help", "exit", "quit", "display", "get_ipython"}
 
 
 class NotebookError(ValueError):
@@ -40,40 +49,50 @@ class Namespace:
     names: dict = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)  # statements that raised, as "cell 7, line 2: NameError: ..."
     repairs: list[str] = field(default_factory=list)  # what was put right, in words for the learner
+    marked: dict[str, list[str]] = field(default_factory=dict)  # exercise comment -> functions defined in its cell
 
 
 def read_cells(path: str | Path) -> list[Cell]:
-    """The code cells of a notebook file, in order.
+    """The code cells of a notebook file, in order, of any version of the format.
 
     Raises:
-        NotebookError: If the file is missing, a folder, empty, not UTF-8, not JSON or not a notebook.
+        NotebookError: If the file is missing, a folder, too large, empty, not UTF-8, not JSON or not a notebook.
     """
     path = Path(path)
-    if not path.is_file():
-        raise NotebookError(f"{path} is not a file; expected a Jupyter notebook (.ipynb)")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        if not path.is_file():
+            raise NotebookError(f"{path} is not a file; expected a Jupyter notebook (.ipynb)")
+        with path.open("rb") as file:
+            content = file.read(MAX_NOTEBOOK_BYTES + 1)
+        if len(content) > MAX_NOTEBOOK_BYTES:
+            limit = f"{MAX_NOTEBOOK_BYTES // 10**6} MB"
+            raise NotebookError(f"{path} has more than {limit}; clear its outputs in Jupyter and save it again")
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise NotebookError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise NotebookError(f"{path} is not UTF-8 text ({error}); save it again from Jupyter") from None
+        raise NotebookError(f"{path} is not UTF-8 text ({error.reason}); save it again from Jupyter") from None
     if not text.strip():
         raise NotebookError(f"{path} is empty; save it again from Jupyter")
     try:
-        notebook = nbformat.reads(text, as_version=4)
-        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        plain = TransformerManager().transform_cell  # magics and shell lines become calls, which are not kept
-        return [Cell(plain(cell.source), f"cell {index}") for index, cell in enumerate(cells, start=1)]
-    except (json.JSONDecodeError, nbformat.reader.NotJSONError):
+        notebook = json.loads(text)
+    except (ValueError, RecursionError):
         raise NotebookError(f"{path} is not JSON; expected a Jupyter notebook (.ipynb)") from None
-    except Exception as error:  # nbformat raises many kinds for JSON that is no notebook
+    try:
+        sheets = notebook.get("worksheets", [notebook])  # version 3 had sheets
+        cells = [cell for sheet in sheets for cell in sheet["cells"] if cell["cell_type"] == "code"]
+        sources = ["".join(cell.get("source", cell.get("input", ""))) for cell in cells]
+    except (KeyError, TypeError, AttributeError) as error:
         raise NotebookError(f"{path} is JSON but not a notebook ({type(error).__name__}: {error})") from None
+    return [Cell(_plain(source), f"cell {index}") for index, source in enumerate(sources, start=1)]
 
 
 def build_namespace(cells: Iterable[Cell], exercises: Iterable[str] = (), *, repair: bool = True) -> Namespace:
     """Run the imports, definitions and CAPITAL constants of the cells; find the exercises among them.
 
     Args:
-        cells: code cells in the order in which they take effect. Of several with the same `# exercise: name` comment
-            only the last one counts.
+        cells: code cells in the order in which they take effect. Of several that define something under the same
+            `# exercise: name` comment only the last one counts.
         exercises: names of functions to look for.
         repair: whether an exercise that is not defined under its name is taken from the cell that carries its
             comment, if that cell defines exactly one function.
@@ -81,53 +100,95 @@ def build_namespace(cells: Iterable[Cell], exercises: Iterable[str] = (), *, rep
     Returns:
         Namespace; statements that raise are listed in `problems`, and those after them still run.
     """
-    namespace = Namespace(names={"__name__": "__notebook__", "__builtins__": builtins})
-    cells = list(cells)
-    last = {name: cell for cell in cells for name in EXERCISE_COMMENT.findall(cell.source)}
-    known: set[str] = set(dir(builtins))  # names a constant may be computed from
+    names = {"__name__": "__main__", "__builtins__": builtins}  # a module that exists: dataclasses look theirs up
+    names |= {"display": display, "get_ipython": lambda: None}  # IPython's builtins, the same with and without a kernel
+    namespace = Namespace(names=names)
+    cells = [_unwrapped(cell) for cell in cells]
+    last = {name: cell for cell in cells for name in _marks(cell)}
+    known = set(BUILTINS)  # names a constant may be computed from
+    flags = 0  # of `from __future__ import ...`, which hold for all later cells
     defined: dict[str, set[str]] = {}  # function -> sources of the cells that define it
-    marked: dict[str, list[str]] = {}  # exercise comment -> functions defined in its cell
     for cell in cells:
-        marks = EXERCISE_COMMENT.findall(cell.source)
-        if any(last[name] is not cell for name in marks):
-            for name in marks:
-                defined.setdefault(name, set()).add(cell.source)
+        marks = _marks(cell)
+        for name in marks:
+            defined.setdefault(name, set()).add(cell.source)
+        if marks and all(last[name] is not cell for name in marks):
             continue
-        tree = _parse(cell, namespace)
         functions = []
-        for node in tree.body:
+        for node in _parse(cell, namespace):
             if not _is_kept(node, known):
                 continue
-            code = compile(ast.Module([node], []), _filename(cell), "exec", dont_inherit=True)
-            try:
-                exec(code, namespace.names)
-            except Exception as error:
-                namespace.problems.append(f"{cell.label}, line {node.lineno}: {type(error).__name__}: {error}")
+            before = set(names)
+            if problem := _run(node, cell, names, flags):
+                namespace.problems.append(problem)
                 continue
-            known |= _names_for_constants(node)
-            if isinstance(node, ast.FunctionDef):
+            known |= _names_for_constants(node, set(names) - before)
+            if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+                flags |= sum({getattr(__future__, alias.name).compiler_flag for alias in node.names})
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name not in functions:
                 functions.append(node.name)
                 defined.setdefault(node.name, set()).add(cell.source)
-        marked |= dict.fromkeys(marks, functions)
+        namespace.marked |= dict.fromkeys(marks, functions)
+    exercises = list(exercises)
     for name in exercises:
-        if repair and name not in namespace.names and len(marked.get(name, [])) == 1:
-            other = marked[name][0]
-            namespace.names[name] = namespace.names[other]
-            namespace.repairs.append(f"took `{other}` for `{name}`: its cell carries that exercise's comment")
+        others = [other for other in namespace.marked.get(name, []) if other not in exercises]
+        if repair and name not in names and len(others) == 1:
+            names[name] = names[others[0]]
+            namespace.repairs.append(f"took `{others[0]}` for `{name}`: its cell carries that exercise's comment")
         if len(defined.get(name, ())) > 1:
             namespace.repairs.append(f"`{name}` is defined in several cells; the last one counts")
     return namespace
 
 
-def _parse(cell: Cell, namespace: Namespace) -> ast.Module:
-    """Parse one cell; a cell with a syntax error counts as empty, and is said. Tracebacks will find its lines."""
-    lines = cell.source.splitlines(keepends=True)
+def _plain(source: str) -> str:
+    """A cell with magics and shell lines as the calls that they stand for, which are not kept; same line numbers."""
+    source = source.replace("\r\n", "\n").replace("\r", "\n")
+    try:
+        plain = TransformerManager().transform_cell(source)
+    except Exception:  # a syntax error, which parsing will say in its own words
+        return source
+    blank = re.match(r"(?:[ \t]*\n)*", source)[0].count("\n")  # IPython drops empty lines at the top
+    return plain if plain.startswith("\n") else "\n" * blank + plain
+
+
+def _unwrapped(cell: Cell) -> Cell:
+    """A cell under %%time or %%capture counts as if the magic were not there."""
+    wrapped = WRAPPED.fullmatch(cell.source.strip())
+    return Cell("\n" + _plain(ast.literal_eval(wrapped["body"])), cell.label) if wrapped else cell
+
+
+def _marks(cell: Cell) -> list[str]:
+    """The exercises whose comment stands in a cell that defines something; a copied comment alone means nothing."""
+    return EXERCISE_COMMENT.findall(cell.source) if DEFINES.search(cell.source) else []
+
+
+def _parse(cell: Cell, namespace: Namespace) -> list[ast.stmt]:
+    """The statements of a cell; with a syntax error it counts as empty, and is said. Tracebacks will find its lines."""
+    lines = [line + "\n" for line in cell.source.split("\n")]
     linecache.cache[_filename(cell)] = (len(cell.source), None, lines, _filename(cell))
     try:
-        return ast.parse(cell.source, _filename(cell))
-    except (SyntaxError, ValueError) as error:
-        namespace.problems.append(f"{cell.label}: {type(error).__name__}: {error}")
-        return ast.Module([], [])
+        with warnings.catch_warnings(action="ignore"):
+            return ast.parse(cell.source, _filename(cell)).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: thousands of brackets
+        where = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        text = error.msg if isinstance(error, SyntaxError) else error
+        namespace.problems.append(f"{cell.label}{where}: {type(error).__name__}: {text}")
+        return []
+
+
+def _run(node: ast.stmt, cell: Cell, names: dict, flags: int) -> str:
+    """Run one statement, quietly; returns "" or what went wrong."""
+    try:
+        with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(ast.Module([node], []), _filename(cell), "exec", flags, dont_inherit=True), names)
+    except (Exception, SystemExit) as error:
+        try:
+            text = str(error)[:300]
+        except Exception:
+            text = "an exception that cannot be shown"
+        what = f" in `{node.name}`" if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else ""
+        return f"{cell.label}, line {node.lineno}{what}: {type(error).__name__}: {text}"
+    return ""
 
 
 def _filename(cell: Cell) -> str:
@@ -135,16 +196,35 @@ def _filename(cell: Cell) -> str:
     return f"<{cell.label}>"
 
 
+def _targets(node: ast.stmt) -> list[str | None]:
+    """The names to which a statement assigns, through tuples, too; None for everything that is not a name."""
+    parts = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    names: list[str | None] = []
+    while parts:
+        part = parts[0]
+        inner = (
+            part.elts
+            if isinstance(part, ast.Tuple | ast.List)
+            else [part.value]
+            if isinstance(part, ast.Starred)
+            else []
+        )
+        parts = [*inner, *parts[1:]]
+        if not inner:
+            names.append(part.id if isinstance(part, ast.Name) else None)
+    return names
+
+
 def _is_kept(node: ast.stmt, known: set[str]) -> bool:
     match node:
         case ast.Import() | ast.ImportFrom() | ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return True
-        case ast.Assign(value=ast.Lambda()):
-            return True
-        case ast.Assign(targets=targets, value=value):
-            return all(isinstance(t, ast.Name) and t.id.isupper() for t in targets) and _is_constant(value, known)
-        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-            return name.isupper() and _is_constant(value, known)
+        case ast.Assign(value=ast.Lambda()) | ast.AnnAssign(value=ast.Lambda()):
+            return None not in _targets(node)
+        case ast.Assign(value=ast.expr() as value) | ast.AnnAssign(value=ast.expr() as value):
+            return all(name and name.isupper() for name in _targets(node)) and _is_constant(value, known)
+        case ast.AugAssign(target=ast.Name(id=name), value=value):
+            return name.isupper() and name in known and _is_constant(value, known)
     return False
 
 
@@ -152,18 +232,18 @@ def _is_constant(value: ast.expr, known: set[str]) -> bool:
     """Whether an expression uses only builtins, libraries and other constants: nothing that an experiment made."""
     names = [node for node in ast.walk(value) if isinstance(node, ast.Name)]
     bound = {node.id for node in names if isinstance(node.ctx, ast.Store)}  # the variables of comprehensions
+    bound |= {node.arg for node in ast.walk(value) if isinstance(node, ast.arg)}  # and of lambdas
     return all(node.id in known or node.id in bound for node in names)
 
 
-def _names_for_constants(node: ast.stmt) -> set[str]:
+def _names_for_constants(node: ast.stmt, new: set[str]) -> set[str]:
     """Names that later constants may be computed from; not those of `utils`, whose functions load and run models."""
     match node:
         case ast.Import(names=aliases):
-            return {(alias.asname or alias.name).split(".")[0] for alias in aliases} - {"utils"}
+            return {(a.asname or a.name).split(".")[0] for a in aliases if a.name.split(".")[0] != "utils"}
         case ast.ImportFrom(module=module, names=aliases):
-            return set() if (module or "").split(".")[0] == "utils" else {a.asname or a.name for a in aliases}
-        case ast.Assign(targets=targets):
-            return {t.id for t in targets if isinstance(t, ast.Name) and t.id.isupper()}
-        case ast.AnnAssign(target=ast.Name(id=name)):
-            return {name}
+            names = new if aliases[0].name == "*" else {alias.asname or alias.name for alias in aliases}
+            return set() if (module or "").split(".")[0] == "utils" else names
+        case ast.Assign() | ast.AnnAssign():
+            return {name for name in _targets(node) if name and name.isupper()}
     return set()

@@ -14,20 +14,20 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
+from inspect import isasyncgenfunction, iscoroutinefunction, isfunction, isgeneratorfunction
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from utils import activations, models, probes
+from utils import ROOT, activations, metrics, models, probes
 from utils.course import wire
-from utils.course.namespace import ROOT, Namespace
+from utils.course.namespace import Namespace
 
-ANSWER_MODULES = (activations, probes)  # where the answers of the exercises live, once their chapter is over
+ANSWER_MODULES = (activations, metrics, probes)  # where the answers of the exercises live, once their chapter is over
 
 
 class StudentError(AssertionError):
@@ -43,8 +43,8 @@ class Outcome:
     """What one call did. `kind` is 'value' or the reason why there is none; `line` is the source line of an error."""
 
     kind: str
-    value: Any = None
     message: str = ""
+    value: Any = None
     type_name: str = ""
     line: str = ""
 
@@ -100,60 +100,95 @@ def local_student(namespace: Namespace, answers: Iterable[str]) -> Student:
 def run_call(
     namespace: Namespace, answers: Sequence[str], name: str, args: Sequence, kwargs: dict, wrt: Sequence[int]
 ) -> Outcome:
-    """Call one submitted function and say what happened, in the words that the learner will read."""
+    """Call one submitted function and say what happened, in the words that the learner will read.
+
+    The function gets copies of everything but models: whatever it does to them, later or now, stays with it. Models
+    are put right again.
+    """
     function = namespace.names.get(name)
     if function is None:
-        return Outcome("undefined", message=_undefined(namespace, name))
+        return Outcome("undefined", message=_undefined(namespace, answers, name))
     if not callable(function):
         return Outcome("undefined", message=f"`{name}` is a {type(function).__name__}, not a function")
     if (home := _home_in_course(function)) is not None:
         return Outcome("borrowed", message=f"`{name}` is the function of {home}. In this chapter you write your own")
-    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+    if any(test(function) for test in (isgeneratorfunction, iscoroutinefunction, isasyncgenfunction)):
         return Outcome("exception", message=f"`{name}` is a generator or async function: use `return` in a plain `def`")
 
-    before = [_snapshot(arg) for arg in (*args, *kwargs.values())]
+    given, given_kwargs = [_copy(arg) for arg in args], {key: _copy(arg) for key, arg in kwargs.items()}
+    for i in wrt:
+        given[i] = given[i].requires_grad_()
     labels = [*_parameter_names(function, len(args)), *kwargs]
-    printed, grads = io.StringIO(), ()
+    before = [_state(arg) for arg in (*args, *kwargs.values())]
+    printed, change = _Printed(), None
     try:
-        with contextlib.redirect_stdout(printed), _closed(answers):
-            if wrt:
-                args = [a.detach().clone().requires_grad_() if i in wrt else a for i, a in enumerate(args)]
-                value = function(*args, **kwargs)
-                if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
-                    return Outcome("exception", message=f"`{name}` must return a scalar tensor with a gradient: no "
-                                   "float(), .item(), .detach() or no_grad() inside")
-                grads = torch.autograd.grad(value.reshape(()), [args[i] for i in wrt], allow_unused=True)
-                grads = tuple(torch.zeros_like(args[i]) if g is None else g for i, g in zip(wrt, grads, strict=True))
-            else:
-                value = function(*args, **kwargs)
-    except (Exception, SystemExit) as error:
-        return _explain(error, namespace, name)
+        with contextlib.redirect_stdout(printed), _closed(answers), torch.enable_grad():
+            value = result = function(*given, **given_kwargs)
+            if value is None:
+                wrote = f"`{name}` printed something but returned None. End it with `return`, not `print`"
+                result = Outcome(
+                    "none", wrote if printed.text.strip() else f"`{name}` returned None: is its `return` line missing?"
+                )
+            elif wrt and not (isinstance(value, Tensor) and value.numel() == 1 and value.requires_grad):
+                result = Outcome(
+                    "exception",
+                    f"`{name}` must return a scalar tensor with a gradient: no float(), .item(), "
+                    ".detach() or no_grad() inside",
+                )
+            elif wrt:
+                inputs = [given[i] for i in wrt]
+                grads = torch.autograd.grad(value.reshape(()), inputs, allow_unused=True)
+                result = (
+                    value,
+                    tuple(torch.zeros_like(x) if g is None else g for x, g in zip(inputs, grads, strict=True)),
+                )
+            if not isinstance(result, Outcome):
+                result = Outcome("value", value=wire.normalise(result))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, too, and what a class of the learner's own may raise
+        result = _explain(error, namespace, function, name)
+    finally:
+        for label, state, copy in zip(labels, before, (*given, *given_kwargs.values()), strict=True):
+            change = _changed(state, copy, name, label) or change
+    return Outcome("mutated", change) if change and result.kind in ("value", "none") else result
 
-    for label, old, arg in zip(labels, before, (*args, *kwargs.values()), strict=False):
-        if change := _changed(old, arg):
-            return Outcome("mutated", message=change.format(name=name, label=label))
-    if value is None:
-        if printed.getvalue().strip():
-            return Outcome("none", message=f"`{name}` printed something but returned None. End it with `return`, not `print`")
-        return Outcome("none", message=f"`{name}` returned None: is its `return` line missing?")
-    return Outcome("value", value=wire.normalise((value, grads) if wrt else value))
 
-
-def _undefined(namespace: Namespace, name: str) -> str:
-    functions = [n for n, v in namespace.names.items() if inspect.isfunction(v) and v.__code__.co_filename[0] == "<"]
-    close = difflib.get_close_matches(name, functions, n=1, cutoff=0.5)
+def _undefined(namespace: Namespace, answers: Sequence[str], name: str) -> str:
+    others = [n for n in namespace.marked.get(name, []) if n not in answers]
+    if len(others) == 1:
+        return f"there is no `{name}`, but its cell defines `{others[0]}`: give it the exercise's name"
+    written = [n for n, v in namespace.names.items() if isfunction(v) and v.__code__.co_filename.startswith("<")]
+    close = difflib.get_close_matches(name, set(written) - {*answers, "get_ipython"}, n=1, cutoff=0.6)
     if close:
         return f"there is no `{name}`, but there is a `{close[0]}`: give it the exercise's name"
-    broken = [problem for problem in namespace.problems if "Error" in problem]
-    because = f" A cell could not be read: {broken[0]}." if broken else ""
-    return f"there is no function `{name}`: run the cell that defines it.{because}"
+    shell = _shell()
+    if not namespace.problems and shell is not None and callable(shell.user_ns.get(name)):
+        cure = f"write it as `def {name}(...)`, at the left margin of a cell"
+        return f"`{name}` exists in this notebook, but not where it is graded: {cure}"
+    return f"there is no function `{name}`: run the cell that defines it.{_because(namespace, name)}"
+
+
+def _because(namespace: Namespace, name: str) -> str:
+    """The problem in a cell that may be why a name is missing, as a sentence."""
+    syntax = [problem for problem in namespace.problems if "SyntaxError" in problem or "IndentationError" in problem]
+    about = [problem for problem in namespace.problems if re.search(rf"\b{re.escape(name)}\b", problem)]
+    found = [*about, *syntax]
+    return f" The reason may be {found[0]}." if found else ""
+
+
+def _shell() -> Any:
+    """The IPython shell of a notebook, or None."""
+    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
 
 
 def _home_in_course(function: Any) -> str | None:
     """The file of the course in which a function was written, or None if it comes from a notebook."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    path = Path(code.co_filename) if code is not None else None
-    if path is not None and any(path.is_relative_to(ROOT / part) for part in ("utils", "solutions")):
+    try:
+        path = Path(inspect.unwrap(function).__code__.co_filename)
+    except Exception:  # a class, a callable object, one that wraps itself
+        return None
+    if any(path.is_relative_to(ROOT / part) for part in ("utils", "solutions")):
         return path.relative_to(ROOT).as_posix()
     return None
 
@@ -161,109 +196,126 @@ def _home_in_course(function: Any) -> str | None:
 def _parameter_names(function: Any, n_positional: int) -> list[str]:
     try:
         names = list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
+    except Exception:  # builtins have none, and a learner's class may have anything
         names = []
     return (names + [f"argument {i + 1}" for i in range(len(names), n_positional)])[:n_positional]
 
 
-@contextlib.contextmanager
-def _closed(answers: Sequence[str]):
-    """While submitted code runs, the course's own versions of the exercises refuse to work."""
+class _Printed(io.TextIOBase):
+    """Takes what is printed, and keeps enough to say that something was."""
 
-    def refuse(name):
-        def closed(*args, **kwargs):
-            raise BorrowedError(f"`{name}` from utils is the answer of this exercise; write your own")
+    text = ""
 
-        return closed
-
-    with contextlib.ExitStack() as stack:
-        for module in ANSWER_MODULES:
-            for name in answers:
-                if hasattr(module, name):
-                    stack.enter_context(mock.patch.object(module, name, refuse(name)))
-        yield
+    def write(self, text: str) -> int:
+        self.text += text[: 200 - len(self.text)]
+        return len(text)
 
 
 class BorrowedError(RuntimeError):
     """Submitted code called the course's own answer to an exercise of this chapter."""
 
 
-def _snapshot(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.clone()
-    if models.is_model(value):
-        return models.fingerprint(value)
-    if isinstance(value, (list, tuple)):
-        return [_snapshot(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _snapshot(item) for key, item in value.items()}
-    if is_dataclass(value):
-        return {key: _snapshot(item) for key, item in vars(value).items()}
-    return value
+@contextlib.contextmanager
+def _closed(answers: Sequence[str]):
+    """While submitted code runs, the course's own versions of the exercises refuse to work.
+
+    Their code is exchanged, so that it does not matter by which name, alias, default or partial they are reached.
+    """
+    candidates = {inspect.unwrap(getattr(module, name, None)) for module in ANSWER_MODULES for name in answers}
+    codes = {function: function.__code__ for function in candidates if isfunction(function)}
+    try:
+        for function in codes:
+            function.__code__ = _refuse.__code__.replace(co_name=function.__name__)
+        yield
+    finally:
+        for function, code in codes.items():
+            function.__code__ = code
 
 
-def _changed(old: Any, value: Any) -> str | None:
-    """How a value differs from its snapshot, as a sentence with places for the function's and argument's names."""
-    if models.is_model(value):
-        if hooks := models.leftover_hooks(value):
-            value.reset_hooks()
-            return f"`{{name}}` left a hook on the model ({hooks[0]}). Use run_with_hooks, or remove the hook afterwards"
-        if models.fingerprint(value) != old:
-            models.restore_model(value)
-            return "`{name}` changed the weights of `{label}` in place. Work on copies"
-        return None
-    if isinstance(value, Tensor):
-        same = isinstance(old, Tensor) and old.shape == value.shape and old.dtype == value.dtype and _equal(old, value)
-    else:
-        same = _same(old, _snapshot(value))
-    return None if same else "`{name}` changed its argument `{label}` in place. Work on a copy: {label} = {label}.clone()"
+def _refuse(*args, **kwargs):
+    import sys  # runs among the globals of the function whose place it takes
+
+    from utils.course.student import BorrowedError
+
+    name = sys._getframe().f_code.co_name
+    raise BorrowedError(f"`{name}` from utils is the answer of an exercise of this chapter; write your own")
 
 
-def _equal(a: Tensor, b: Tensor) -> bool:
-    """Equality in which NaN equals NaN."""
-    a, b = a.detach(), b.detach()
-    return torch.equal(a, b) or (a.is_floating_point() and torch.equal(torch.nan_to_num(a, 0.123), torch.nan_to_num(b, 0.123)))
+def _copy(arg: Any) -> Any:
+    """An argument as it arrives on the other side of the wire."""
+    return arg if models.is_model(arg) else wire.decode(*wire.encode(arg), with_models=True)
+
+
+def _state(arg: Any) -> Any:
+    """What `_changed` compares with, after the call."""
+    return (models.fingerprint(arg), models.leftover_hooks(arg)) if models.is_model(arg) else _copy(arg)
+
+
+def _changed(old: Any, value: Any, name: str, label: str) -> str | None:
+    """What a function did to an argument, as a sentence; a model is put right."""
+    if not models.is_model(value):
+        kind = type(value)
+        cure = {Tensor: ".clone()", np.ndarray: ".copy()", list: ".copy()", dict: ".copy()", set: ".copy()"}.get(
+            kind, ""
+        )
+        copy = f": {label} = {label}{cure}" if cure else ""
+        return None if _same(old, value) else f"`{name}` changed its argument `{label}` in place. Work on a copy{copy}"
+    fingerprint, hooks = old
+    change = None
+    if left := [hook for hook in models.leftover_hooks(value) if hook not in hooks]:
+        value.reset_hooks()
+        if models.leftover_hooks(value):  # permanent, or PyTorch's own
+            models.forget_models()
+        change = f"`{name}` left a hook on the model ({left[0]}). Use run_with_hooks, or remove the hook afterwards"
+    if models.fingerprint(value) != fingerprint:
+        models.restore_model(value)
+        change = f"`{name}` changed the weights of `{label}` in place. Work on copies"
+    return change
 
 
 def _same(old: Any, new: Any) -> bool:
-    if isinstance(old, Tensor):
-        return isinstance(new, Tensor) and old.shape == new.shape and old.dtype == new.dtype and _equal(old, new)
-    if isinstance(old, list):
-        return isinstance(new, list) and len(old) == len(new) and all(map(_same, old, new))
-    if isinstance(old, dict):
-        return isinstance(new, dict) and old.keys() == new.keys() and all(_same(old[k], new[k]) for k in old)
-    if isinstance(old, np.ndarray):
-        return np.array_equal(old, new, equal_nan=old.dtype.kind == "f")
-    return old is new or old == new
+    """Equality of what crosses the wire, to the bit, so that NaN equals NaN."""
+    try:
+        return type(old) is type(new) and wire.encode(old) == wire.encode(new)
+    except (Exception, SystemExit):  # it put something into the argument that is too large, or too strange
+        return False
 
 
-def _explain(error: BaseException, namespace: Namespace, name: str) -> Outcome:
+def _explain(error: BaseException, namespace: Namespace, function: Any, name: str) -> Outcome:
     """An exception that submitted code raised, as an outcome that names its line and its likely cause."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith("<")]
-    line = f"line {frames[-1].lineno}: {linecache.getline(frames[-1].filename, frames[-1].lineno).strip()}" if frames else ""
-    kind, type_name = "exception", type(error).__name__
-    text = re.sub(r"\s+", " ", str(error)).strip()
+    home = getattr(getattr(function, "__code__", None), "co_filename", "")  # a script's file; cells are in linecache
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == home or (frame.filename.startswith("<") and frame.filename in linecache.cache)
+    ]
+    line = f"line {frames[-1].lineno}: {(frames[-1].line or '').strip()}"[:200] if frames else ""
+    try:
+        text = re.sub(r"\s+", " ", str(error)[:1000]).strip()
+    except BaseException as other:  # an exception of the learner's own
+        text = f"(its text could not be had: {type(other).__name__})"
     text = text if len(text) < 300 else text[:300] + " …"
+    kind, type_name = "exception", str(type(error).__name__)
     message = f"`{name}` raised {type_name}: {text}" + (f"  ({line})" if line else "")
-    if isinstance(error, NotImplementedError) and frames and "raise NotImplementedError" in line:
-        kind, message = "unwritten", f"`{name}` is not written yet ({line})"
+    if isinstance(error, NotImplementedError) and "raise NotImplementedError" in line:
+        stub = frames[-1].name
+        kind = "unwritten"
+        message = (
+            f"`{name}` is not written yet ({line})"
+            if stub == name
+            else f"`{name}` uses `{stub}`, which is not written yet"
+        )
     elif isinstance(error, BorrowedError):
-        kind, message = "borrowed", str(error)
-    elif isinstance(error, NameError) and error.name and frames:
+        kind, message = "borrowed", text
+    elif type(error) is NameError and isinstance(error.name, str) and frames:
         message = _missing_name(error.name, namespace, name, line)
     return Outcome(kind, message=message, type_name=type_name, line=line)
 
 
 def _missing_name(missing: str, namespace: Namespace, name: str, line: str) -> str:
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    shell, sees = _shell(), "A graded function sees its arguments, imports, other functions and CAPITAL constants"
     if shell is not None and missing in shell.user_ns:
-        return (
-            f"`{name}` uses the notebook variable `{missing}` ({line}), which does not exist where it is graded. A graded "
-            "function sees its arguments, imports, other functions and CAPITAL constants: make it an argument"
-        )
-    broken = [problem for problem in namespace.problems if missing in problem]
-    because = f"; {broken[0]}" if broken else ""
-    return (
-        f"`{name}` uses `{missing}`, which is not defined ({line}){because}. A graded function sees its arguments, "
-        "imports, other functions and CAPITAL constants, and no other notebook variable"
-    )
+        where = "which does not exist where it is graded"
+        return f"`{name}` uses the notebook variable `{missing}` ({line}), {where}. {sees}: make it an argument"
+    because = _because(namespace, missing)
+    return f"`{name}` uses `{missing}`, which is not defined ({line}).{because} {sees}, and no other notebook variable"

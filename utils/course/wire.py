@@ -1,7 +1,7 @@
 """The wire: values as JSON and raw tensors, so that checks and submitted code can live in two processes.
 
 Nothing is ever pickled: a frame that a hostile submission writes can at worst be refused. The same encoding also
-normalises what a function returns when it runs in process, so that both sides see the same values.
+normalises what a function gets and returns when it runs in process, so that both sides see the same values.
 
 A frame is two big-endian 64-bit lengths, then that many bytes of JSON, then that many bytes of tensor data.
 """
@@ -9,7 +9,9 @@ A frame is two big-endian 64-bit lengths, then that many bytes of JSON, then tha
 import dataclasses
 import json
 import math
+import re
 import struct
+from collections.abc import Collection
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,14 +22,20 @@ from utils import models
 from utils.probes import LinearProbe
 
 DATACLASSES = {"LinearProbe": LinearProbe}  # the only classes that a frame can construct
-MAX_FRAME_BYTES = 1 << 30
+MAX_RAW_BYTES = 1 << 28  # of the tensors in a frame; MiniLM's weights have 90 MB
+MAX_TEXT_BYTES = 1 << 24  # of its JSON, which takes up to thirty times as much memory once it is parsed
 MAX_DEPTH = 32
+MAX_AXES = 64  # numpy's own limit
+MAX_KEYS = 2_000  # where they are not all strings: hashes of numbers can be made to collide, and then a dict is slow
+_ITEM_BYTES, _CHARACTER_BYTES = 100, 12  # what one value, and one character, take in JSON at most
 _PREFIX = struct.Struct(">QQ")
-_TORCH_DTYPES = {str(dtype): dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
+_DTYPES = {str(dtype): dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
+_CARRIED = re.compile(r"torch\.(bool|u?int(8|16|32|64)|b?float\w+|complex\w+)")  # of tensors; not the quantised ones
+_NUMPY_CARRIED = re.compile(r"[<>|][biufc]\d{1,2}")
 
 
 class WireError(ValueError):
-    """A frame that does not hold what the wire carries."""
+    """A frame that does not hold what the wire carries, or a value that is too large for one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,109 +49,188 @@ class Opaque:
         return self.text
 
 
-def encode(value: Any) -> tuple[Any, list[bytes]]:
-    """Turn a value into JSON-able data and a list of raw buffers.
+def encode(value: Any, *, with_models: bool = True) -> tuple[Any, list[bytes]]:
+    """Turn a value into JSON-able data and a list of raw buffers, in the order in which the data need them.
 
-    Carried: None, bool, int, float, str, list, tuple, dict, torch dtypes, tensors (dense, on the CPU, detached), numpy
-    arrays, models, the dataclasses in DATACLASSES. Anything else, cycles included, becomes an `Opaque`.
+    Carried: None, bool, int, float, complex, str, list, tuple, set, frozenset, dict, slice, range, torch dtypes,
+    tensors (dense, on the CPU, detached), numpy arrays and scalars, the dataclasses in DATACLASSES, and models if
+    with_models. Anything else becomes an `Opaque`, whatever its class, its repr or its attributes do.
+
+    Raises:
+        WireError: If the value is too large for a frame.
     """
     buffers: list[bytes] = []
+    text_left, raw_left = MAX_TEXT_BYTES, MAX_RAW_BYTES
 
-    def add_array(kind: str, array: np.ndarray, dtype: str) -> dict:
+    def spend(n_text: int, n_raw: int = 0) -> None:
+        nonlocal text_left, raw_left
+        text_left, raw_left = text_left - n_text, raw_left - n_raw
+        if text_left < 0 or raw_left < 0:
+            raise WireError(
+                f"too large: at most {MAX_TEXT_BYTES:,} bytes of JSON and {MAX_RAW_BYTES:,} of tensors cross"
+            )
+
+    def add_tensor(item: Tensor) -> dict:
+        with torch._C.DisableTorchFunctionSubclass():  # a subclass may have its own idea of every operation
+            plain = Tensor.detach(item)
+            spend(_ITEM_BYTES, math.prod(plain.shape) * plain.element_size())
+            plain = (plain if plain.layout == torch.strided else plain.to_dense()).cpu()
+            plain = plain.resolve_conj().resolve_neg().contiguous()
+            if type(plain) is not Tensor or not _CARRIED.fullmatch(str(plain.dtype)):
+                raise TypeError(plain.dtype)
+            raw = plain.reshape(-1).view(torch.uint8).numpy() if plain.numel() else np.empty(0, np.uint8)
+        buffers.append(raw.tobytes())
+        return {"$": "tensor", "dtype": str(plain.dtype), "shape": list(plain.shape)}
+
+    def add_array(item: np.ndarray | np.generic, kind: str) -> dict:
+        array = np.asarray(item)
+        spend(_ITEM_BYTES, array.nbytes)
+        if not _NUMPY_CARRIED.fullmatch(array.dtype.str):
+            raise TypeError(array.dtype)
         buffers.append(array.tobytes())
-        return {"$": kind, "dtype": dtype, "shape": list(array.shape), "buffer": len(buffers) - 1}
+        return {"$": kind, "dtype": array.dtype.str, "shape": list(array.shape)}
 
     def walk(item: Any, depth: int) -> Any:
-        if depth > MAX_DEPTH:
-            return {"$": "opaque", "type": type(item).__name__, "text": f"nested more than {MAX_DEPTH} deep"}
-        if item is None or isinstance(item, (bool, str)) or type(item) is int:
+        kind = type(item)  # not isinstance, which believes what an object says of its __class__
+        spend(_ITEM_BYTES)
+        if item is None or kind is bool:
             return item
-        if isinstance(item, float):  # numpy.float64 as well
-            return float(item) if math.isfinite(item) else {"$": "float", "text": str(float(item))}
-        if isinstance(item, Tensor):
-            dense = item.detach().to_dense() if item.layout != torch.strided else item.detach()
-            plain = dense.cpu().resolve_conj().resolve_neg().contiguous().as_subclass(Tensor)
-            raw = plain.reshape(-1).view(torch.uint8).numpy() if plain.numel() else np.empty(0, np.uint8)
-            buffers.append(raw.tobytes())
-            return {"$": "tensor", "dtype": str(plain.dtype), "shape": list(plain.shape), "buffer": len(buffers) - 1}
-        if isinstance(item, np.ndarray) and item.dtype.kind in "biufc":
-            return add_array("ndarray", item, item.dtype.str)
-        if isinstance(item, (list, tuple)) and type(item) in (list, tuple, torch.Size):
-            return {"$": "list" if type(item) is list else "tuple", "items": [walk(x, depth + 1) for x in item]}
-        if type(item) is dict:
-            return {"$": "dict", "items": [[walk(k, depth + 1), walk(v, depth + 1)] for k, v in item.items()]}
-        if isinstance(item, torch.dtype):
-            return {"$": "dtype", "name": str(item)}
-        if dataclasses.is_dataclass(item) and DATACLASSES.get(type(item).__name__) is type(item):
-            fields = {f.name: walk(getattr(item, f.name), depth + 1) for f in dataclasses.fields(item)}
-            return {"$": "dataclass", "type": type(item).__name__, "fields": fields}
-        if models.is_model(item):
-            description = models.describe_model(item)
-            tensors = {} if "name" in description else models.model_tensors(item)
-            return {"$": "model", "description": description, "tensors": walk(tensors, depth + 1)}
+        if issubclass(kind, str):
+            spend(_CHARACTER_BYTES * str.__len__(item))
+            return str.__str__(item)
+        if kind is int:
+            spend(item.bit_length() // 4)
+            return item if item.bit_length() < 64 else {"$": "int", "text": hex(item)}  # JSON stops at 4300 digits
+        if kind is float:
+            return item if math.isfinite(item) else {"$": "float", "text": str(item)}
+        if depth > MAX_DEPTH:  # cycles, too
+            return _opaque(item, f"nested more than {MAX_DEPTH} deep")
+        n_buffers = len(buffers)
         try:
-            text = repr(item)[:200]
-        except Exception as error:  # a learner's own __repr__ may raise
-            text = f"<{type(item).__name__} whose repr raised {type(error).__name__}>"
-        return {"$": "opaque", "type": type(item).__name__, "text": text}
+            if kind in (list, tuple, torch.Size, set, frozenset):
+                name = "tuple" if kind is torch.Size else kind.__name__
+                if kind in (set, frozenset):
+                    _check_keys(item)
+                return {"$": name, "items": [walk(x, depth + 1) for x in item]}
+            if kind is dict:
+                _check_keys(item)
+                return {"$": "dict", "items": [[walk(k, depth + 1), walk(v, depth + 1)] for k, v in item.items()]}
+            if kind in (slice, range):
+                return {"$": kind.__name__, "items": [walk(x, depth + 1) for x in (item.start, item.stop, item.step)]}
+            if kind is complex:
+                return {"$": "complex", "items": [walk(item.real, depth + 1), walk(item.imag, depth + 1)]}
+            if kind is torch.dtype:
+                return {"$": "dtype", "name": str(item)}
+            if issubclass(kind, Tensor):
+                return add_tensor(item)
+            if issubclass(kind, np.ndarray | np.generic):
+                return add_array(item, "ndarray" if issubclass(kind, np.ndarray) else "scalar")
+            if kind in DATACLASSES.values():
+                fields = {f.name: walk(getattr(item, f.name), depth + 1) for f in dataclasses.fields(item)}
+                return {"$": "dataclass", "type": kind.__name__, "fields": fields}
+            if with_models and models.is_model(item):
+                description = models.describe_model(item)
+                tensors = {} if "name" in description else models.model_tensors(item)
+                return {"$": "model", "description": description, "tensors": walk(tensors, depth + 1)}
+        except WireError:
+            raise
+        except Exception:  # tensors without data, quantised, nested, of hostile classes; arrays of objects
+            del buffers[n_buffers:]
+        return _opaque(item)
 
     return walk(value, 0), buffers
 
 
-def decode(data: Any, buffers: list[bytes]) -> Any:
+def _opaque(item: Any, text: str | None = None) -> dict:
+    try:
+        name = str(type(item).__name__)[:100]
+        text = repr(item)[:200] if text is None else text
+    except (Exception, SystemExit) as error:  # a learner's own __repr__ may raise
+        name, text = type.__repr__(type(item))[:100], f"an object whose repr raised {type(error).__name__}"
+    return {"$": "opaque", "type": name, "text": text}
+
+
+def _check_keys(keys: Collection) -> None:
+    if len(keys) > MAX_KEYS and not all(type(key) is str for key in keys):
+        raise WireError(f"too large: at most {MAX_KEYS:,} keys that are not strings, got {len(keys):,}")
+
+
+def decode(data: Any, buffers: list[bytes], *, with_models: bool = False) -> Any:
     """The inverse of `encode`.
+
+    Args:
+        with_models: whether models may come. They are built, which takes files, time and memory that the frame names:
+            so never from a process that runs submitted code.
 
     Raises:
         WireError: If the data was not made by `encode`: unknown kinds, wrong lengths, missing buffers.
     """
+    remaining = iter(buffers)  # every buffer is used once, so that no frame takes more memory than its length
 
-    def array(item: dict, kind: np.dtype, n_bytes: int) -> np.ndarray:
-        shape, raw = tuple(int(n) for n in item["shape"]), buffers[item["buffer"]]
-        if any(n < 0 for n in shape) or math.prod(shape) * n_bytes != len(raw):
-            raise WireError(f"a tensor of shape {list(shape)} came with {len(raw)} bytes")
-        return np.frombuffer(bytearray(raw), dtype=kind)
+    def raw_array(item: dict, n_bytes: int) -> np.ndarray:
+        shape, raw = item["shape"], next(remaining)
+        if len(shape) > MAX_AXES or any(type(n) is not int or n < 0 for n in shape):
+            raise WireError("the shape of a tensor is no list of lengths")
+        if math.prod(shape) * n_bytes != len(raw) or math.prod(n or 1 for n in shape) > MAX_RAW_BYTES:
+            raise WireError(f"a tensor of shape {shape} came with {len(raw)} bytes"[:200])
+        return np.frombuffer(bytearray(raw), np.uint8)
 
-    def walk(item: Any) -> Any:
+    def walk(item: Any, depth: int) -> Any:
         if item is None or isinstance(item, (bool, str, int, float)):
             return item
+        if depth > MAX_DEPTH + 8:  # a message adds a few levels to the value that it holds
+            raise WireError(f"nested more than {MAX_DEPTH} deep")
         match item["$"]:
+            case "int":
+                return int(item["text"], 16)
             case "float":
                 return float(item["text"])
-            case "list":
-                return [walk(x) for x in item["items"]]
-            case "tuple":
-                return tuple(walk(x) for x in item["items"])
+            case "list" | "tuple" | "set" | "frozenset" | "slice" | "range" | "complex" as kind:
+                if type(item["items"]) is not list:
+                    raise WireError(f"the items of a {kind} are no list")
+                items = [walk(x, depth + 1) for x in item["items"]]
+                if kind in ("set", "frozenset"):
+                    _check_keys(items)
+                if kind in ("list", "tuple", "set", "frozenset"):
+                    return {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind](items)
+                return {"slice": slice, "range": range, "complex": complex}[kind](*items)
             case "dict":
-                return {walk(k): walk(v) for k, v in item["items"]}
+                items = [(walk(k, depth + 1), walk(v, depth + 1)) for k, v in item["items"]]
+                _check_keys([key for key, _ in items])
+                return dict(items)
             case "dtype":
-                return _TORCH_DTYPES[item["name"]]
-            case "tensor":
-                dtype = _TORCH_DTYPES[item["dtype"]]
-                flat = torch.from_numpy(array(item, np.dtype(np.uint8), dtype.itemsize))
-                return flat.view(dtype).reshape(item["shape"])
-            case "ndarray":
+                return _DTYPES[item["name"]]
+            case "tensor" if _CARRIED.fullmatch(item["dtype"]):
+                dtype = _DTYPES[item["dtype"]]
+                flat = torch.from_numpy(raw_array(item, dtype.itemsize))
+                return (flat != 0 if dtype == torch.bool else flat.view(dtype)).reshape(item["shape"])
+            case "ndarray" | "scalar" as kind if _NUMPY_CARRIED.fullmatch(item["dtype"]):
                 dtype = np.dtype(item["dtype"])
-                if dtype.kind not in "biufc":
-                    raise WireError(f"numpy arrays of dtype {dtype} do not cross the wire")
-                return array(item, dtype, dtype.itemsize).reshape(item["shape"])
+                flat = raw_array(item, dtype.itemsize)
+                array = (flat != 0 if dtype == np.bool_ else flat.view(dtype)).reshape(item["shape"])
+                return array[()] if kind == "scalar" else array
             case "dataclass":
-                return DATACLASSES[item["type"]](**{str(k): walk(v) for k, v in item["fields"].items()})
-            case "model":
-                return models.rebuild_model(item["description"], walk(item["tensors"]))
+                return DATACLASSES[item["type"]](**{str(k): walk(v, depth + 1) for k, v in item["fields"].items()})
+            case "model" if with_models:
+                return models.rebuild_model(item["description"], walk(item["tensors"], depth + 1))
             case "opaque":
-                return Opaque(str(item["type"]), str(item["text"]))
-        raise WireError(f"unknown kind {item['$']!r}")
+                return Opaque(str(item["type"])[:100], str(item["text"])[:200])
+        raise WireError(f"unknown kind {str(item['$'])[:100]!r}")
 
     try:
-        return walk(data)
+        return walk(data, 0)
     except WireError:
         raise
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError, RecursionError) as error:
-        raise WireError(f"a malformed value: {type(error).__name__}: {error}") from None
+    except Exception as error:  # whatever a frame can be wrong in
+        raise WireError(f"a malformed value: {type(error).__name__}: {str(error)[:200]}") from None
 
 
 def write_frame(stream: BinaryIO, message: dict) -> None:
-    """Write one message (a dict of encodable values) to a binary stream."""
+    """Write one message (a dict of encodable values) to a binary stream.
+
+    Raises:
+        WireError: If the message is too large; then nothing has been written.
+    """
     data, buffers = encode(message)
     text = json.dumps({"data": data, "lengths": [len(b) for b in buffers]}, allow_nan=False).encode()
     stream.write(_PREFIX.pack(len(text), sum(map(len, buffers))) + text)
@@ -152,7 +239,7 @@ def write_frame(stream: BinaryIO, message: dict) -> None:
     stream.flush()
 
 
-def read_frame(stream: BinaryIO) -> dict:
+def read_frame(stream: BinaryIO, *, with_models: bool = False) -> dict:
     """Read one message from a binary stream.
 
     Raises:
@@ -160,33 +247,37 @@ def read_frame(stream: BinaryIO) -> dict:
         WireError: If the frame is too large or malformed.
     """
     n_text, n_raw = _PREFIX.unpack(_read_exactly(stream, _PREFIX.size))
-    if n_text + n_raw > MAX_FRAME_BYTES:
-        raise WireError(f"a frame of {n_text + n_raw:,} bytes; at most {MAX_FRAME_BYTES:,} are read")
-    text, raw = _read_exactly(stream, n_text), _read_exactly(stream, n_raw)
+    if n_text > MAX_TEXT_BYTES or n_raw > MAX_RAW_BYTES:
+        raise WireError(
+            f"a frame of {n_text:,} + {n_raw:,} bytes; at most {MAX_TEXT_BYTES:,} + {MAX_RAW_BYTES:,} are read"
+        )
+    text, raw = _read_exactly(stream, n_text), memoryview(_read_exactly(stream, n_raw))
     try:
         frame = json.loads(text)
         data, lengths = frame["data"], frame["lengths"]
-        if any(type(n) is not int or n < 0 for n in lengths) or sum(lengths) != n_raw:
+        if type(lengths) is not list or any(type(n) is not int or n < 0 for n in lengths) or sum(lengths) != n_raw:
             raise WireError("the lengths of the tensors do not add up")
     except WireError:
         raise
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise WireError(f"not a frame: {type(error).__name__}: {error}") from None
+        raise WireError(f"not a frame: {type(error).__name__}: {str(error)[:200]}") from None
     buffers, start = [], 0
     for length in lengths:
         buffers.append(raw[start : start + length])
         start += length
-    message = decode(data, buffers)
+    message = decode(data, buffers, with_models=with_models)
     if not isinstance(message, dict):
         raise WireError(f"expected a dict, got {type(message).__name__}")
     return message
 
 
 def normalise(value: Any) -> Any:
-    """What the other side of the wire would see of this value; models are passed on as they are."""
-    if models.is_model(value):
-        return value
-    return decode(*encode(value))
+    """What the other side of the wire would see of a value that a submitted function returned: models are opaque."""
+    try:
+        return decode(*encode(value, with_models=False))
+    except WireError as error:
+        data = _opaque(value, str(error))
+        return Opaque(data["type"], data["text"])
 
 
 def _read_exactly(stream: BinaryIO, n_bytes: int) -> bytes:

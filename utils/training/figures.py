@@ -1,0 +1,90 @@
+"""Draw the pictures that stand in a chapter's prose: `python -m utils.training.figures 01_linear_probes`.
+
+For course authors: runs the chapter's solution and draws the figure of each cell that has a line `# figure: NAME` with
+plotly's own script in a headless Chromium into solutions/figures/NAME.png; then run `make notebooks`. Needs playwright
+and Chromium, which the course does not depend on.
+"""
+
+import argparse
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import nbformat
+import plotly.graph_objects as go
+from nbclient import NotebookClient
+
+from utils import ROOT
+from utils.course import build
+
+FIGURE = re.compile(r"^# figure: (\w+)$", re.MULTILINE)
+PLOTLY = "application/vnd.plotly.v1+json"
+WIDTH, HEIGHT = 760, 400  # pixels, about what JupyterLab's text column has
+QUIET = ("gpu", "quic", "background-networking", "component-update", "sync")  # what Chromium shall do without
+PATIENCE = 120_000  # milliseconds, for one step on a busy machine
+
+
+class BrowserMissingError(SystemExit):
+    """Playwright or Chromium is not there. On the command line, how to get it is all that one sees."""
+
+
+@contextmanager
+def open_browser() -> Iterator:
+    """A headless Chromium with a fresh profile, as playwright's Browser."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise BrowserMissingError("playwright is not installed; run `pip install playwright`") from None
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        if not os.path.exists(path or playwright.chromium.executable_path):
+            raise BrowserMissingError("Chromium is not installed; run `playwright install chromium`")
+        arguments = ["--no-first-run", *(f"--disable-{part}" for part in QUIET)]
+        with playwright.chromium.launch(executable_path=path, args=arguments, timeout=PATIENCE) as browser:
+            yield browser
+
+
+def run_figures(chapter: str) -> dict[str, go.Figure]:
+    """Run a chapter's solution without its checks, which would count as attempts; return its named figures."""
+    cells = build.read_chapter(ROOT / "solutions" / f"{chapter}.py").cells
+    code = [nbformat.v4.new_code_cell(cell.source) for cell in cells if cell.kind == "code" and not cell.check]
+    where = {"metadata": {"path": str(ROOT / "solutions")}}
+    client = NotebookClient(nbformat.v4.new_notebook(cells=code), timeout=900, resources=where)
+    client.execute(env={"HF_HUB_OFFLINE": "1"} | os.environ)
+    figures = {}
+    for cell in code:
+        for name in FIGURE.findall(cell.source):
+            (shown,) = (output.data[PLOTLY] for output in cell.outputs if PLOTLY in output.get("data", {}))
+            figures[name] = go.Figure(data=shown["data"], layout=shown["layout"])
+    return figures
+
+
+def draw_png(browser, figure: go.Figure) -> bytes:
+    """Draw a figure as learners see it, without the buttons."""
+    page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+    drawing = figure.update_layout(width=WIDTH, height=HEIGHT).to_html(config={"staticPlot": True})
+    page.set_content(f"<style>body {{ margin: 0 }}</style>{drawing}", timeout=PATIENCE)
+    page.evaluate("Plotly.redraw(document.querySelector('.plotly-graph-div')).then(() => 0)")  # done when it returns
+    return page.screenshot(timeout=PATIENCE)
+
+
+def main() -> None:
+    """Write solutions/figures/NAME.png for every named figure of a chapter."""
+    parser = argparse.ArgumentParser(prog="python -m utils.training.figures", description=__doc__.splitlines()[0])
+    parser.add_argument("chapter", choices=build.chapter_names())
+    chapter = parser.parse_args().chapter
+    with open_browser():  # is it there? The notebook takes minutes
+        pass
+    figures = run_figures(chapter)
+    with open_browser() as browser:
+        for name, figure in figures.items():
+            path, png = ROOT / "solutions" / "figures" / f"{name}.png", draw_png(browser, figure)
+            path.with_suffix(".tmp").write_bytes(png)
+            path.with_suffix(".tmp").replace(path)
+            print(f"{path.relative_to(ROOT)}: {len(png):,} bytes of at most {build.MAX_IMAGE_BYTES:,}")
+
+
+if __name__ == "__main__":
+    main()
