@@ -87,7 +87,7 @@ class _Run:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> None:
         if call.when == "call" or call.excinfo is not None:
             error = call.excinfo.value if call.excinfo is not None else None
-            message, kind = _words(error), error.kind if isinstance(error, StudentError) else ""
+            message, kind = failure_text(error), error.kind if isinstance(error, StudentError) else ""
             name = item.originalname
             self.results.append(CheckResult(name, _points(item), error is None, message, kind, call.duration))
 
@@ -99,7 +99,8 @@ def _points(item: pytest.Item) -> int:
     return item.get_closest_marker("exercise").kwargs.get("points", 0)
 
 
-def _words(error: BaseException | None) -> str:
+def failure_text(error: BaseException | None) -> str:
+    """What a failed check says to the learner."""
     if error is None:
         return ""
     if isinstance(error, AssertionError):
