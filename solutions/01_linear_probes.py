@@ -7,7 +7,8 @@
 #
 # - take the activations of any layer out of a transformer, without the two mistakes that most often spoil them;
 # - turn a text of any length into one vector;
-# - fit the first linear probe by hand, and say what its score means and what it does not.
+# - fit two linear probes by hand, one that says yes or no and one that answers with numbers;
+# - say what a probe's score means, what it does not mean, and which baselines it has to beat.
 #
 # {{exercises}}
 #
@@ -209,12 +210,21 @@ early, late, metal = acts[:, is_spring].unbind(dim=1)  # [layer d_model] each
 # %%
 same_sense = torch.cosine_similarity(early, late, dim=-1)  # [layer]
 other_sense = torch.cosine_similarity(early, metal, dim=-1)
+# figure: 01_spring
 plots.plot_lines_by_layer(
     {"season and season": same_sense, "season and metal": other_sense},
     layers=layers,
     title="Two vectors of the word spring",
     y_title="cosine similarity",
 )
+
+# %% [markdown]
+# <details>
+# <summary>The figure as it should look</summary>
+#
+# ![Two lines over the layers: season and season stays high, season and metal falls](figures/01_spring.png)
+#
+# </details>
 
 # %% tags=["solution"]
 assert same_sense[0] > 0.99 and other_sense[0] > 0.99  # at embed, a word is a word
@@ -458,6 +468,14 @@ plots.plot_logit_histogram(
     class_names=("rated negative", "rated positive"),
 )
 
+# %% [markdown]
+# <details>
+# <summary>The figure as it should look</summary>
+#
+# ![Two hills of logits, negative words left and positive words right of the threshold](figures/01_two_clouds.png)
+#
+# </details>
+
 # %% tags=["solution"]
 right = (logits > 0) == labels[test]  # [test word]
 assert 0.82 < right.float().mean() < 0.86
@@ -527,6 +545,14 @@ plots.plot_bars(
     y_title="accuracy",
 )
 
+# %% [markdown]
+# <details>
+# <summary>The figure as it should look</summary>
+#
+# ![Bars: untrained twin below the majority class, embed and layers 2 and 5 above 0.8](figures/01_whose_work.png)
+#
+# </details>
+
 # %% tags=["solution"]
 scores = {name: float(right.float().mean()) for name, right in rights.items()}
 assert 0.50 < scores["untrained twin, layer 2"] < majority
@@ -543,11 +569,218 @@ print(f"layer 2 minus embed: {gain.mean():.3f} [{low:.3f}, {high:.3f}]")
 # So most of what you read was there **before any layer did anything**. A probe on layer 2 that is reported alone, with its 84 %, would have let you believe that layer 2 works it out.
 
 # %% [markdown]
+# ## A probe that answers with numbers
+#
+# *Good or bad* wants a yes or a no. A colour wants three numbers: how much red, green and blue. In 2010, the web comic [XKCD](https://blog.xkcd.com/2010/05/03/color-survey-results/) asked its readers to name the colours on their screens. Here are 943 of the names, with the colour that people meant.
+#
+# MiniLM has never seen a colour. It has only read.
+
+# %%
+from utils.datasets import load_colours
+
+colours = load_colours()
+rgb = colours.rgb  # [name 3], 0 to 1
+acts_colours = cache_pooled(model, colours.names, layers)  # [layer name d_model]
+", ".join(colours.names[::60])
+
+# %% [markdown]
+# Three splits this time. You will have a setting to choose, and it must not be chosen on the test names: the best of many looks good by chance. So a part of the training names serves for the choice, the **validation** names.
+
+# %%
+train_names, test_names = split_groups(colours.names, test_fraction=0.3, seed=SEED)
+fit, validation = split_groups([colours.names[i] for i in train_names], test_fraction=0.3, seed=SEED)
+fit_names, validation_names = train_names[fit], train_names[validation]
+print(len(fit_names), "to fit,", len(validation_names), "to choose,", len(test_names), "to test")
+
+# %% [markdown]
+# Least squares would put a plane through the training names as closely as it can. With 384 dimensions and 660 names it can get very close, and much of what it fits is noise. **Ridge regression** puts a price on large weights:
+#
+# $$\min_{W, b}\; \lVert X W^\top + b - Y \rVert^2 + \lambda \lVert W \rVert^2$$
+#
+# `X` holds the activations, `Y` the colours, and $\lambda$ is called `l2` in the code. The **bias has no price**: nothing about a colour says that its mean is near zero. That is why you centre both sides first. Around their means the problem has no bias, and the answer is
+#
+# $$W^\top = (X_c^\top X_c + \lambda I)^{-1} X_c^\top Y_c$$
+
+# %% [markdown]
+# ### Exercise 1.4 · `fit_ridge_probe` (15 min)
+#
+# **Why.** This is the workhorse of probing: one solve, no training loop, any number of targets at once. Its classic mistake is silent. Forget to centre, and the penalty shrinks the bias too: on activations, which stand far from zero, every prediction is then a little off.
+#
+# **Write** it.
+#
+# 1. Take the mean of `acts` and of `targets` over the batch, and subtract them.
+# 2. Build `acts_c.T @ acts_c` `[d_model d_model]` and add `l2` to its diagonal.
+# 3. Solve for all targets at once with `torch.linalg.solve`. That is faster and safer than an inverse.
+# 4. `LinearProbe` wants the weight as `[target d_model]`. The bias carries the means: at the mean of the acts, the probe predicts the mean of the targets.
+
+
+# %%
+# exercise: fit_ridge_probe
+def fit_ridge_probe(
+    acts: Float[Tensor, "batch d_model"],
+    targets: Float[Tensor, "batch target"],
+    l2: float,
+) -> LinearProbe:
+    """The weight that minimises the squared error plus l2 times its own square; the bias is free."""
+    ### BEGIN SOLUTION
+    mean_acts, mean_targets = acts.mean(dim=0), targets.mean(dim=0)  # [d_model], [target]
+    acts_c, targets_c = acts - mean_acts, targets - mean_targets
+    gram = acts_c.T @ acts_c + l2 * torch.eye(acts.shape[1])  # [d_model d_model]
+    weight = torch.linalg.solve(gram, acts_c.T @ targets_c).T  # [target d_model]
+    return LinearProbe(weight=weight, bias=mean_targets - weight @ mean_acts)
+    ### END SOLUTION
+
+
+# %%
+check(fit_ridge_probe)
+
+# %% [markdown]
+# <details>
+# <summary>Hint 1 · the idea</summary>
+#
+# Centre, solve, put the means back. The bias is whatever makes the prediction at `acts.mean(dim=0)` equal to `targets.mean(dim=0)`.
+#
+# </details>
+#
+# <details>
+# <summary>Hint 2 · the shapes</summary>
+#
+# `torch.linalg.solve(A, B)` with `A` `[d_model d_model]` and `B` `[d_model target]` gives `[d_model target]`. Transpose it. `weight @ mean_acts` is `[target]`.
+#
+# </details>
+#
+# <details>
+# <summary>Hint 3 · the line</summary>
+#
+# ```python
+# weight = torch.linalg.solve(acts_c.T @ acts_c + l2 * torch.eye(acts.shape[1]), acts_c.T @ targets_c).T
+# ```
+#
+# And the bias is `mean_targets - weight @ mean_acts`.
+#
+# </details>
+#
+# <details>
+# <summary>What you should see</summary>
+#
+# Six green checks. One of them has a closed answer: with one dimension and 20 examples at -1 and 1, `l2 = 5` shrinks a slope of 4 to 3.2, within 0.001.
+#
+# </details>
+
+# %% [markdown]
+# **Look at it.** Choose `l2` on the validation names, fit again on all training names, and predict the test names. *Predict first:* will you recognise the colours?
+
+# %%
+from utils.metrics import r2
+
+L2_GRID = [0.1, 1.0, 10.0, 30.0, 100.0]
+
+
+def predict_colours(acts: Float[Tensor, "name d_model"]) -> Float[Tensor, "test_name 3"]:
+    """Predictions for the test names; l2 is chosen on the validation names."""
+    scores = []
+    for l2 in L2_GRID:
+        predictions = fit_ridge_probe(acts[fit_names], rgb[fit_names], l2)(acts[validation_names])
+        scores.append(float(r2(predictions, rgb[validation_names]).mean()))
+    best_l2 = L2_GRID[scores.index(max(scores))]
+    return fit_ridge_probe(acts[train_names], rgb[train_names], best_l2)(acts[test_names])
+
+
+# %%
+predictions = predict_colours(acts_colours[layers.index(layer)])
+shown = list(range(3, len(test_names), 8))
+# figure: 01_swatches
+plots.plot_swatches(
+    [colours.names[test_names[i]] for i in shown],
+    true=rgb[test_names][shown],
+    predicted=predictions[shown],
+    title=f"Unseen colour names: meant (left) and predicted (right), layer {layer}",
+)
+
+# %% [markdown]
+# <details>
+# <summary>The figure as it should look</summary>
+#
+# ![Pairs of squares: the colour that was meant and the predicted one](figures/01_swatches.png)
+#
+# </details>
+
+# %% [markdown]
+# **Read it.** You did not fit these names, and most are in the right part of the rainbow. The predictions are paler than the truth: ridge regression shrinks towards the mean colour, and the mean of all colours is a greyish beige.
+#
+# How good is that in numbers? **R²** is the share of the variance that the predictions explain: 1 is perfect, 0 is as good as always saying the mean colour, and it can be negative.
+
+# %% [markdown]
+# ## Who knows colours?
+#
+# The same question as before: what would it take to get there *without* the network? This time the ladder gets one more rung:
+#
+# - **Bag of words.** One column for each word of the training names, 1 if the word is in the name. It has never heard of a language. It can only remember that names with *green* were green.
+# - **The untrained twin**, layer 2.
+# - **`"embed"`**, layer 2 and layer 5 of the trained network.
+#
+# *Predict first:* put the five in order.
+
+# %%
+from utils.datasets import bag_of_words
+
+vocabulary = sorted({word for i in train_names for word in colours.names[i].split()})
+counts = bag_of_words(colours.names, vocabulary)  # [name word]
+candidates = {"bag of words": counts, "untrained": cache_pooled(untrained, colours.names, [2])[0]}
+candidates |= dict(zip(["embed", "layer 2", "layer 5"], acts_colours, strict=True))
+colour_predictions = {name: predict_colours(candidate) for name, candidate in candidates.items()}
+
+
+# %%
+def mean_r2(pairs: Float[Tensor, "name 2 3"]) -> float:
+    """R² of pairs (prediction, truth), the mean of red, green and blue."""
+    return float(r2(pairs[:, 0], pairs[:, 1]).mean())
+
+
+pairs = {name: torch.stack([p, rgb[test_names]], dim=1) for name, p in colour_predictions.items()}
+# figure: 01_who_knows_colours
+plots.plot_bars(
+    {name: mean_r2(pair) for name, pair in pairs.items()},
+    intervals={name: bootstrap_interval(pair, statistic=mean_r2) for name, pair in pairs.items()},
+    title="Colours of unseen names, 95 % intervals over names",
+    y_title="R²",
+)
+
+# %% [markdown]
+# <details>
+# <summary>The figure as it should look</summary>
+#
+# ![Bars of R²: bag of words, untrained, embed, layer 2, layer 5](figures/01_who_knows_colours.png)
+#
+# </details>
+
+# %% tags=["solution"]
+colour_scores = {name: mean_r2(pair) for name, pair in pairs.items()}
+print({name: round(score, 3) for name, score in colour_scores.items()})
+assert 0.60 < colour_scores["bag of words"] < 0.64
+assert 0.54 < colour_scores["untrained"] < 0.58
+assert 0.61 < colour_scores["embed"] < 0.65
+assert 0.57 < colour_scores["layer 2"] < 0.61 and 0.57 < colour_scores["layer 5"] < 0.61
+assert torch.allclose(rgb.mean(dim=0), torch.tensor([0.55, 0.49, 0.42]), atol=0.05)  # a greyish beige
+assert predictions.std(dim=0).mean() < 0.9 * rgb[test_names].std(dim=0).mean()  # paler than the truth
+
+# %% [markdown]
+# **Read it.** A list of words, with no network at all, explains 0.62 of the variance. MiniLM explains 0.59 to 0.63. And the twin, whose weights are **random**, explains 0.56. The intervals are wide, but they are nowhere near 0.
+#
+# **The riddle.** A network that has learned nothing "knows" colours. How can that be? The split was random, the test names were unseen, the setting was chosen on validation names, and nothing leaked. Or did it? Look at the names in the swatches above, write down your guess, and keep it for chapter 02.
+
+# %% [markdown]
+# **Question.** On sentiment the untrained twin was at chance, on colours it is not. What differs between the two splits?
+
+# %% [markdown] tags=["solution"]
+# **Our answer.** The words of the sentiment task were split by *stem*: no test word resembles a training word. The colour names were split at random, and they share their words: *dark green*, *pale green* and *leaf green* stand on both sides. A random network maps the same word to the same random vector each time, and a probe can remember that this vector was green. That is what the bag of words does as well. Chapter 02 splits by vocabulary, and then the picture changes.
+
+# %% [markdown]
 # ## What you have, and what you do not
 #
-# **The evidence supports**: sentiment of single words is *decodable* from MiniLM by one direction, on word stems that the probe never saw, far above the majority class; and nearly all of it is in the word vectors.
+# **The evidence supports**: sentiment of single words is *decodable* from MiniLM by one direction, on word stems that the probe never saw, far above the majority class; and nearly all of it is in the word vectors. Colours are decodable too, but no better than from a list of words.
 #
-# **It does not support**: that MiniLM *uses* this direction for anything. Nor that the probe understands sentences. Look:
+# **It does not support**: that MiniLM *uses* any of this. Nor that it knows colours. Nor that the sentiment probe understands sentences. Look:
 
 # %%
 phrases = ["happy", "not happy", "sad", "not sad"]

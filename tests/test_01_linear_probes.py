@@ -378,3 +378,123 @@ def test_refuses_labels_of_one_class(student, planted):
         assert caught.value.type_name == "ValueError" and ("label" in text or "class" in text), (
             f"all labels are {word}: expected a ValueError that says what is wrong with the labels, got: {text}"
         )
+
+
+# --- 1.4 fit_ridge_probe -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Targets that are a known linear map of the acts; both stand far away from zero, the acts have unequal scales."""
+
+    acts: Tensor  # [batch d_model]
+    targets: Tensor  # [batch target], without noise
+    weight: Tensor  # [target d_model]
+
+
+@pytest.fixture
+def regression(generator) -> Regression:
+    scales = torch.linspace(0.5, 3, 10)
+    acts = torch.randn(80, 10, generator=generator) * scales + torch.randn(10, generator=generator) * 6
+    weight = torch.randn(3, 10, generator=generator)
+    return Regression(acts, acts @ weight.T + torch.tensor([5.0, -20.0, 0.5]), weight)
+
+
+def expect_ridge(probe: object, n_targets: int, d_model: int) -> None:
+    assert isinstance(probe, LinearProbe), (
+        f"the result is {describe(probe)}, expected LinearProbe(weight=..., bias=...)"
+    )
+    expect_tensor(probe.weight, "target d_model", (n_targets, d_model), name="weight")
+    expect_tensor(probe.bias, "target", (n_targets,), name="bias")
+
+
+@exercise("fit_ridge_probe")
+def test_returns_a_row_of_weights_for_each_target(student, regression):
+    with hint("LinearProbe wants weight [target d_model]: a solution [d_model target] needs .T"):
+        expect_ridge(student.fit_ridge_probe(regression.acts, regression.targets, 1.0), 3, 10)
+        expect_ridge(student.fit_ridge_probe(regression.acts[:, :7], regression.targets[:, :1], 1.0), 1, 7)
+
+
+@exercise("fit_ridge_probe", points=2)
+def test_recovers_a_planted_map(student, regression):
+    """Without noise and next to no penalty there is one answer."""
+    probe = student.fit_ridge_probe(regression.acts, regression.targets, 1e-3)
+    expect_ridge(probe, 3, 10)
+    error = float((probe.weight - regression.weight).abs().max())
+    assert error < 0.02, (  # the penalty moves it by about 1e-5, float32 by about 1e-4
+        f"the weight is off by up to {error:.2g} from the map that made the targets, expected < 0.02. Are acts and "
+        "targets centred before the fit, or is there a column of ones?"
+    )
+    residual = float((probe(regression.acts) - regression.targets).abs().max())
+    hint_text = ""
+    if float(probe.bias.abs().max()) < 1e-6:
+        hint_text = ". The bias is 0: it has to carry the means, mean(targets) - weight @ mean(acts)"
+    assert residual < 0.1, f"predictions are off by up to {residual:.2g}, expected < 0.1{hint_text}"
+
+
+@exercise("fit_ridge_probe", points=1)
+def test_an_offset_of_acts_or_targets_changes_the_bias_only(student, regression):
+    probe = student.fit_ridge_probe(regression.acts, regression.targets, 50.0)
+    moved = student.fit_ridge_probe(regression.acts + 3.0, regression.targets + 7.0, 50.0)
+    expect_ridge(probe, 3, 10)
+    expect_ridge(moved, 3, 10)
+    difference = float((probe.weight - moved.weight).abs().max())
+    assert difference < 1e-3, (
+        f"acts + 3 and targets + 7 change the weight by up to {difference:.2g}, expected no change: "
+        "the penalty must not touch the bias"
+    )
+    shift = float((moved(regression.acts + 3.0) - probe(regression.acts) - 7.0).abs().max())
+    assert shift < 1e-2, f"acts + 3 and targets + 7 should add 7 to every prediction; they are off by up to {shift:.2g}"
+
+
+@exercise("fit_ridge_probe", points=2)
+def test_the_penalty_shrinks_by_the_right_amount(student):
+    """One dimension, acts -1 and 1: the weight is slope * n / (n + l2)."""
+    acts, slope = torch.tensor([-1.0, 1.0]).repeat(10)[:, None], 4.0
+    for l2 in (5.0, 60.0):
+        probe = student.fit_ridge_probe(acts, slope * acts, l2)
+        expect_ridge(probe, 1, 1)
+        got, expected = float(probe.weight), slope * 20 / (20 + l2)
+        mistakes = {
+            slope: "l2 has no effect",
+            slope / (1 + l2): "the sum of squares is divided by the number of examples: l2 stands beside the sum",
+            slope * 20 / (20 + l2 / 2): "half of l2 arrived",
+            slope * 20 / (20 + 2 * l2): "twice l2 arrived",
+            slope * 20 / (20 + l2**2): "l2 is squared",
+            slope * 20 / (20 + 20 * l2): "l2 is multiplied by the number of examples",
+        }
+        why = next((f". It looks as if {text}" for value, text in mistakes.items() if abs(got - value) < 1e-3), "")
+        assert abs(got - expected) < 1e-3, (
+            f"with 20 examples and l2 = {l2:g} the weight is {got:.3f}, expected {expected:.3f}{why}"
+        )
+
+
+@exercise("fit_ridge_probe", points=1)
+def test_more_dimensions_than_examples(student, generator):
+    """The Gram matrix has no inverse then; with the penalty, the answer is unique all the same."""
+    acts = torch.randn(12, 30, generator=generator) + 2
+    targets = torch.randn(12, 2, generator=generator)
+    with hint("with fewer examples than dimensions acts.T @ acts has no inverse; add l2 to its diagonal first"):
+        probe = student.fit_ridge_probe(acts, targets, 3.0)
+    expect_ridge(probe, 2, 30)
+    # at the minimum the gradient is zero: X'(prediction - target) + l2 w = 0, and the residuals add up to zero
+    residual = probe(acts) - targets
+    gradient = float((acts.T @ residual + 3.0 * probe.weight.T).abs().max())
+    assert float(residual.sum(dim=0).abs().max()) < 1e-2, (
+        "the residuals do not add up to zero: the bias is not at its best"
+    )
+    assert gradient < 1e-2, (
+        f"the gradient of the objective is {gradient:.2g} at your weight, expected 0. Is l2 on the diagonal only?"
+    )
+
+
+@exercise("fit_ridge_probe", points=1)
+def test_every_target_is_fitted_on_its_own(student, regression):
+    together = student.fit_ridge_probe(regression.acts, regression.targets, 30.0)
+    expect_ridge(together, 3, 10)
+    for target in range(3):
+        alone = student.fit_ridge_probe(regression.acts, regression.targets[:, [target]], 30.0)
+        expect_ridge(alone, 1, 10)
+        assert close(together.weight[target], alone.weight[0], atol=1e-3), (
+            f"target {target} gets another weight alone than together with the others: targets must not mix"
+        )

@@ -270,3 +270,26 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> dict[str, tuple[str, ..
             f"{sorted({len(row) for row in rows})} fields; {cure}"
         )
     return dict(zip(columns, zip(*rows, strict=True), strict=True))
+
+
+def bag_of_words(texts: list[str], vocabulary: list[str]) -> Float[Tensor, "text word"]:
+    """Say which words of the vocabulary stand in each text: a baseline that knows words and nothing about them.
+
+    Args:
+        texts: split at white space; words that are not in the vocabulary are left out.
+        vocabulary: the columns; take it from the training texts only.
+
+    Raises:
+        ValueError: If texts or vocabulary are empty, or the vocabulary names a word twice.
+    """
+    if not texts or not vocabulary:
+        raise ValueError(
+            f"texts and vocabulary must not be empty, got {len(texts)} and {len(vocabulary)}; check the split"
+        )
+    column = {word: index for index, word in enumerate(vocabulary)}
+    if len(column) < len(vocabulary):
+        raise ValueError(f"vocabulary must name every word once, got {len(vocabulary) - len(column)} twice; use a set")
+    counts = torch.zeros(len(texts), len(vocabulary))
+    for row, text in enumerate(texts):
+        counts[row, [column[word] for word in set(text.split()) if word in column]] = 1
+    return counts

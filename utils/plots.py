@@ -127,6 +127,39 @@ def _add_baselines(figure: go.Figure, baselines: Mapping[str, float] | None) -> 
         figure.add_hline(y=value, line={"dash": dash, "color": GREY}, name=f"{name} ({value:.2f})", showlegend=True)
 
 
+def plot_swatches(
+    names: Sequence[str],
+    *,
+    true: Float[Tensor, "name 3"],
+    predicted: Float[Tensor, "name 3"],
+    title: str,
+    n_columns: int = 3,
+) -> go.Figure:
+    """Draw two squares for each name: the true colour on the left, the predicted one on the right.
+
+    Args:
+        true: sRGB, 0 to 1.
+        predicted: the same; values outside 0 to 1 are drawn at the border.
+
+    Raises:
+        ValueError: If names and colours differ in number.
+    """
+    if not len(names) == len(true) == len(predicted):
+        raise ValueError(f"names, true and predicted must be as many, got {len(names)}, {len(true)}, {len(predicted)}")
+    n_rows = -(-len(names) // n_columns)
+    columns, rows = [i // n_rows for i in range(len(names))], [i % n_rows for i in range(len(names))]
+    figure = go.Figure()
+    for offset, colours in ((0.0, true), (0.09, predicted)):
+        fills = [f"rgb({r},{g},{b})" for r, g, b in (colours.clamp(0, 1) * 255).round().int().tolist()]
+        marker = {"symbol": "square", "size": 20, "color": fills, "line": {"width": 1, "color": GREY}}
+        figure.add_scatter(x=[c + offset for c in columns], y=rows, mode="markers", marker=marker, text=list(names))
+    x = [c + 0.15 for c in columns]
+    figure.add_scatter(x=x, y=rows, mode="text", text=list(names), textposition="middle right", hoverinfo="skip")
+    figure.update_xaxes(visible=False, range=[-0.1, n_columns - 0.1])
+    figure.update_yaxes(visible=False, range=[n_rows - 0.4, -0.6])
+    return _finish(figure, title).update_layout(showlegend=False, height=90 + 27 * n_rows)
+
+
 def _finish(figure: go.Figure, title: str) -> go.Figure:
     """What all figures share: a size that fits a notebook, a quiet background, the legend at the bottom."""
     figure.update_layout(

@@ -159,6 +159,54 @@ MUTANTS = [
     Mutant(
         "fit_mass_mean_probe", "bias=-weight @ (mu_pos + mu_neg) / 2", "bias=0.0", "raised ValueError: bias must be"
     ),
+    # fit_ridge_probe
+    Mutant("fit_ridge_probe", "acts - mean_acts, targets - mean_targets", "acts, targets", "centred before the fit"),
+    Mutant("fit_ridge_probe", "acts - mean_acts, ", "acts, ", "centred before the fit"),
+    Mutant("fit_ridge_probe", "mean_targets - weight @ mean_acts", "torch.zeros(targets.shape[1])", "The bias is 0"),
+    Mutant("fit_ridge_probe", "mean_targets - weight @ mean_acts", "mean_targets", "predictions are off"),
+    Mutant(
+        "fit_ridge_probe",
+        "mean_targets - weight @ mean_acts",
+        "mean_targets + weight @ mean_acts",
+        "predictions are off",
+    ),
+    Mutant(
+        "fit_ridge_probe", " + l2 * torch.eye(acts.shape[1])", " + 1e-4 * torch.eye(acts.shape[1])", "l2 has no effect"
+    ),
+    Mutant("fit_ridge_probe", "l2 * torch.eye", "len(acts) * l2 * torch.eye", "multiplied by the number of examples"),
+    Mutant("fit_ridge_probe", "l2 * torch.eye", "l2 / 2 * torch.eye", "half of l2 arrived"),
+    Mutant("fit_ridge_probe", "l2 * torch.eye", "2 * l2 * torch.eye", "twice l2 arrived"),
+    Mutant("fit_ridge_probe", "l2 * torch.eye", "l2**2 * torch.eye", "l2 is squared"),
+    Mutant("fit_ridge_probe", "acts_c.T @ acts_c +", "acts_c.T @ acts_c / len(acts) +", "weight is"),
+    Mutant("fit_ridge_probe", "l2 * torch.eye(acts.shape[1])", "l2", "Is l2 on the diagonal only?"),
+    Mutant("fit_ridge_probe", "acts_c.T @ targets_c).T", "acts_c.T @ targets_c)", "needs .T"),
+    Mutant(
+        "fit_ridge_probe",
+        "acts_c.T @ targets_c).T",
+        "acts_c.T @ targets_c.mean(dim=1, keepdim=True)).T.expand(targets.shape[1], -1)",
+        "is off by up to",
+    ),
+    Mutant(
+        "fit_ridge_probe",
+        "torch.linalg.solve(gram, acts_c.T @ targets_c).T",
+        "torch.linalg.lstsq(acts_c, targets_c).solution.T",
+        "l2 has no effect",
+    ),
+    Mutant("fit_ridge_probe", "    gram =", "    acts_c = acts_c / acts_c.std(dim=0)\n    gram =", "is off by up to"),
+    Mutant(
+        "fit_ridge_probe",
+        "    mean_acts, mean_targets",
+        "    acts = torch.cat([acts, torch.ones(len(acts), 1)], dim=1)\n    weight = torch.linalg.solve(acts.T @ acts"
+        " + l2 * torch.eye(acts.shape[1]), acts.T @ targets).T\n    return LinearProbe(weight=weight[:, :-1],"
+        " bias=weight[:, -1])\n    mean_acts, mean_targets",
+        "the penalty must not touch the bias",
+    ),
+    Mutant(
+        "fit_ridge_probe",
+        "return LinearProbe(weight=weight,",
+        "weight = weight * (1 + 0.1 * (targets.shape[1] > 1))\n    return LinearProbe(weight=weight,",
+        "is off by up to",
+    ),
 ]
 
 ALTERNATIVES = [
@@ -244,6 +292,34 @@ def fit_mass_mean_probe(acts, labels):
     high, low = sums[True] / counts[True], sums[False] / counts[False]
     # the same threshold from squared lengths: w.(a+b)/2 = (|a|^2 - |b|^2) / 2
     return LinearProbe(weight=high - low, bias=(low @ low - high @ high) / 2)
+""",
+    ),
+    Alternative(
+        "fit_ridge_probe",
+        """
+def fit_ridge_probe(acts, targets, l2):
+    # rows of sqrt(l2) below the data, and plain least squares
+    centre, height = acts.mean(0, keepdim=True), targets.mean(0, keepdim=True)
+    n_dims = acts.shape[1]
+    stacked = torch.cat([acts - centre, l2**0.5 * torch.eye(n_dims)])
+    aim = torch.cat([targets - height, torch.zeros(n_dims, targets.shape[1])])
+    weight = torch.linalg.lstsq(stacked, aim).solution.T
+    return LinearProbe(weight=weight, bias=(height - centre @ weight.T)[0])
+""",
+    ),
+    Alternative(
+        "fit_ridge_probe",
+        """
+import numpy as np
+
+
+def fit_ridge_probe(acts, targets, l2):
+    x, y = acts.double().numpy(), targets.double().numpy()
+    u, s, vt = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    weights = [vt.T @ (s / (s**2 + l2) * (u.T @ (column - column.mean()))) for column in y.T]
+    weight = torch.tensor(np.stack(weights), dtype=torch.float32)
+    bias = [column.mean() - row @ x.mean(axis=0) for row, column in zip(np.stack(weights), y.T)]
+    return LinearProbe(weight=weight, bias=torch.tensor(bias, dtype=torch.float32))
 """,
     ),
 ]

@@ -11,6 +11,7 @@ import torch
 
 from utils import datasets
 from utils.datasets import (
+    bag_of_words,
     load_agent_sentences,
     load_colours,
     load_places,
@@ -259,3 +260,14 @@ def test_numbers_split_like_names():
 def test_a_split_that_cannot_be_made_says_why(groups, test_fraction, message):
     with pytest.raises(ValueError, match=message):
         split_groups(groups, test_fraction=test_fraction)
+
+
+def test_bag_of_words_marks_known_words_once():
+    counts = bag_of_words(["dark green green", "pale", "green dark"], ["dark", "green", "sea"])
+    assert counts.tolist() == [[1, 1, 0], [0, 0, 0], [1, 1, 0]]
+
+
+@pytest.mark.parametrize(("texts", "vocabulary"), [([], ["a"]), (["a"], []), (["a"], ["a", "b", "a"])])
+def test_bag_of_words_refuses_what_has_no_meaning(texts: list[str], vocabulary: list[str]):
+    with pytest.raises(ValueError, match=r"texts and vocabulary must|every word once"):
+        bag_of_words(texts, vocabulary)

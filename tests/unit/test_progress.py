@@ -15,15 +15,11 @@ from utils import ROOT
 from utils.course import progress
 from utils.course.progress import read_progress, record_attempt
 
-# torch is not needed here, and takes seconds to import: the children load progress.py with a stand-in for namespace
+# progress.py needs neither torch nor the rest of the package, which take seconds to import
 CHILD = """
-import importlib.util, pathlib, sys, types
-stub = types.ModuleType("utils.course.namespace")
-stub.ROOT = pathlib.Path(sys.argv[2])
-sys.modules["utils.course.namespace"] = stub
-spec = importlib.util.spec_from_file_location("progress", sys.argv[1])
-progress = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(progress)
+import pathlib, sys
+from utils.course import progress
+progress.PATH = pathlib.Path(sys.argv[1]) / ".progress.json"
 """
 
 
@@ -35,8 +31,9 @@ def path(tmp_path, monkeypatch):
 
 
 def child(code: str, folder, *arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", CHILD + code, str(ROOT / "utils/course/progress.py"), str(folder), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD + code, str(folder), *arguments], stdout=subprocess.PIPE, cwd=ROOT
+    )
 
 
 def test_attempts_are_counted_and_the_best_points_kept(path):
@@ -48,7 +45,7 @@ def test_attempts_are_counted_and_the_best_points_kept(path):
 
 
 def test_several_processes_at_once_lose_nothing(path):
-    code = "for _ in range(25):\n    for name in ('f', sys.argv[3]):\n        progress.record_attempt('01', name, 1)"
+    code = "for _ in range(25):\n    for name in ('f', sys.argv[2]):\n        progress.record_attempt('01', name, 1)"
     children = [child(code, path.parent, f"g{n}") for n in range(4)]
     assert [process.wait(60) for process in children] == [0] * 4
     rows = read_progress()["01"]
