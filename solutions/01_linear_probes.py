@@ -8,7 +8,7 @@
 # - take the activations of any layer out of a transformer, without the two mistakes that most often spoil them;
 # - turn a text of any length into one vector;
 # - fit two linear probes by hand, one that says yes or no and one that answers with numbers;
-# - say what a probe's score means, what it does not mean, and which baselines it has to beat.
+# - draw layer curves, and say what a probe's score means, what it does not mean, and which baselines it has to beat.
 #
 # {{exercises}}
 #
@@ -357,12 +357,12 @@ assert not {stems[i] for i in train} & {stems[i] for i in test}
 # %% [markdown]
 # Keep that last number in mind. A probe that does not beat it has found nothing.
 #
-# Now the activations of all words, at three layers. That is what your two functions do, in batches and with a progress bar. The course has this ready as `cache_pooled`.
+# Now the activations of all words, at all layers. That is what your two functions do, in batches and with a progress bar. The course has this ready as `cache_pooled`.
 
 # %%
 from utils.activations import cache_pooled
 
-layers = ["embed", 2, 5]
+layers = ["embed", 0, 1, 2, 3, 4, 5]
 acts = cache_pooled(model, words.words, layers)  # [layer word d_model]
 acts.shape
 
@@ -533,9 +533,9 @@ def is_right(acts: Float[Tensor, "word d_model"]) -> Bool[Tensor, " test_word"]:
 
 
 # %%
-rights = {"untrained twin, layer 2": is_right(acts_untrained[0])}
-for row, name in enumerate(["embed", "layer 2", "layer 5"]):
-    rights[f"trained, {name}"] = is_right(acts[row])
+rights = {"untrained twin, 2": is_right(acts_untrained[0])}
+for name in ("embed", 2, 5):
+    rights[f"trained, {name}"] = is_right(acts[layers.index(name)])
 # figure: 01_whose_work
 plots.plot_bars(
     {name: float(right.float().mean()) for name, right in rights.items()},
@@ -555,10 +555,10 @@ plots.plot_bars(
 
 # %% tags=["solution"]
 scores = {name: float(right.float().mean()) for name, right in rights.items()}
-assert 0.50 < scores["untrained twin, layer 2"] < majority
+assert 0.50 < scores["untrained twin, 2"] < majority
 assert 0.80 < scores["trained, embed"] < 0.84
-assert 0.81 < scores["trained, layer 5"] < 0.85
-gain = rights["trained, layer 2"].float() - rights["trained, embed"].float()  # paired: the same test words
+assert 0.81 < scores["trained, 5"] < 0.85
+gain = rights["trained, 2"].float() - rights["trained, embed"].float()  # paired: the same test words
 low, high = bootstrap_interval(gain, groups=test_stems)
 assert 0.01 < gain.mean() < 0.035 and 0 <= low < 0.015 and 0.03 < high < 0.05
 print(f"layer 2 minus embed: {gain.mean():.3f} [{low:.3f}, {high:.3f}]")
@@ -726,8 +726,8 @@ from utils.datasets import bag_of_words
 
 vocabulary = sorted({word for i in train_names for word in colours.names[i].split()})
 counts = bag_of_words(colours.names, vocabulary)  # [name word]
-candidates = {"bag of words": counts, "untrained": cache_pooled(untrained, colours.names, [2])[0]}
-candidates |= dict(zip(["embed", "layer 2", "layer 5"], acts_colours, strict=True))
+candidates = {"bag of words": counts, "untrained twin, 2": cache_pooled(untrained, colours.names, [2])[0]}
+candidates |= {f"trained, {name}": acts_colours[layers.index(name)] for name in ("embed", 2, 5)}
 colour_predictions = {name: predict_colours(candidate) for name, candidate in candidates.items()}
 
 
@@ -758,9 +758,9 @@ plots.plot_bars(
 colour_scores = {name: mean_r2(pair) for name, pair in pairs.items()}
 print({name: round(score, 3) for name, score in colour_scores.items()})
 assert 0.60 < colour_scores["bag of words"] < 0.64
-assert 0.54 < colour_scores["untrained"] < 0.58
-assert 0.61 < colour_scores["embed"] < 0.65
-assert 0.57 < colour_scores["layer 2"] < 0.61 and 0.57 < colour_scores["layer 5"] < 0.61
+assert 0.54 < colour_scores["untrained twin, 2"] < 0.58
+assert 0.61 < colour_scores["trained, embed"] < 0.65
+assert 0.57 < colour_scores["trained, 2"] < 0.61 and 0.57 < colour_scores["trained, 5"] < 0.61
 assert torch.allclose(rgb.mean(dim=0), torch.tensor([0.55, 0.49, 0.42]), atol=0.05)  # a greyish beige
 assert predictions.std(dim=0).mean() < 0.9 * rgb[test_names].std(dim=0).mean()  # paler than the truth
 
@@ -776,9 +776,158 @@ assert predictions.std(dim=0).mean() < 0.9 * rgb[test_names].std(dim=0).mean()  
 # **Our answer.** The words of the sentiment task were split by *stem*: no test word resembles a training word. The colour names were split at random, and they share their words: *dark green*, *pale green* and *leaf green* stand on both sides. A random network maps the same word to the same random vector each time, and a probe can remember that this vector was green. That is what the bag of words does as well. Chapter 02 splits by vocabulary, and then the picture changes.
 
 # %% [markdown]
+# ## What is in no single word
+#
+# *The dog chased the doctor. The doctor chased the dog.* The same words, two different events. Who is the **agent**, the one who does it: the animal or the person?
+#
+# Here are 2,880 sentences with an animal and a person, in the active and in the passive voice, and every pair both ways round. So no word says anything about the answer: a bag of words is right half of the time, *by construction*.
+
+# %%
+from utils.datasets import load_agent_sentences
+
+agents = load_agent_sentences()
+for i in (0, 1, 2, 3):
+    print(f"{agents.sentences[i]:<48} agent is the animal: {bool(agents.labels[i])}")
+
+# %% [markdown]
+# The nouns of the test sentences are new to the probe, the animals as well as the people. It cannot learn that *wolf* is an agent. It has to learn what being an agent looks like.
+#
+# **Predict first, on paper.** Draw two curves over `"embed"`, 0, 1, ..., 5: the accuracy for sentiment, of which you have seen three points, and the accuracy for the agent. Where does each start, where is it highest, where does it end?
+
+# %% [markdown]
+# ### Exercise 1.5 · `score_by_layer` (15 min)
+#
+# **Why.** The **layer curve** is the standard picture of probing ([Alain & Bengio 2016](https://arxiv.org/abs/1610.01644)). It is also where results leak most easily: one index too few, and the probe is tested on what it was fitted on. Then every layer looks wonderful.
+#
+# **Write** a function that fits one probe to each layer and scores it on the test examples. Use your `fit_ridge_probe`: take the labels as the numbers 0 and 1, and let a prediction above one half mean `True`.
+#
+# 1. For each layer, fit on the examples `train` only. The targets are `labels` as floats, with an axis for the one target: `[example 1]`.
+# 2. Predict the examples `test`, and compare with the labels.
+# 3. Return the share that is right, one number for each layer.
+
+
+# %%
+# exercise: score_by_layer
+def score_by_layer(
+    acts: Float[Tensor, "layer example d_model"],
+    labels: Bool[Tensor, " example"],
+    train: Int[Tensor, " train"],
+    test: Int[Tensor, " test"],
+    l2: float,
+) -> Float[Tensor, " layer"]:
+    """Accuracy on the test examples of a ridge probe for each layer, fitted on the training examples."""
+    ### BEGIN SOLUTION
+    targets = labels.float()[:, None]  # [example 1]
+    scores = []
+    for acts_layer in acts:  # [example d_model]
+        probe = fit_ridge_probe(acts_layer[train], targets[train], l2)
+        predicted = probe(acts_layer[test])[:, 0] > 0.5  # [test]
+        scores.append((predicted == labels[test]).float().mean())
+    return torch.stack(scores)
+    ### END SOLUTION
+
+
+# %%
+check(score_by_layer)
+
+# %% [markdown]
+# <details>
+# <summary>Hint 1 · the idea</summary>
+#
+# A loop over the first axis of `acts`, and in it three lines: fit, predict, compare. Ask of each index: is it `train` or `test`?
+#
+# </details>
+#
+# <details>
+# <summary>Hint 2 · the shapes</summary>
+#
+# `acts[layer][train]` is `[train d_model]`, the targets are `[train 1]`, and the predictions for the test examples `[test 1]`. Take column 0 before you compare with `labels[test]`, which is `[test]`.
+#
+# </details>
+#
+# <details>
+# <summary>Hint 3 · the line</summary>
+#
+# ```python
+# probe = fit_ridge_probe(acts_layer[train], labels[train].float()[:, None], l2)
+# ```
+#
+# Predictions above 0.5 count as `True`.
+#
+# </details>
+#
+# <details>
+# <summary>What you should see</summary>
+#
+# Five green checks. In one of them the labels are random, and the score has to stay within 0.15 of one half.
+#
+# </details>
+
+# %% [markdown]
+# **Look at it.** Ten splits of the nouns, so that you see how much the choice of nouns matters. The `l2` is not tuned here. (Try 1 or 300: the curve keeps its shape.)
+
+# %%
+L2 = 30.0
+acts_agents = cache_pooled(model, agents.sentences, layers)
+acts_agents_untrained = cache_pooled(untrained, agents.sentences, layers)
+
+
+def ten_curves(acts, labels, groups, l2=L2) -> Float[Tensor, "split layer"]:
+    """Layer curves on ten splits of the groups."""
+    splits = [split_groups(groups, seed=seed) for seed in range(10)]
+    return torch.stack([score_by_layer(acts, labels, train, test, l2) for train, test in splits])
+
+
+# %%
+curves = {
+    "sentiment": ten_curves(acts, labels, word_stems(words.words)),
+    "who is the agent": ten_curves(acts_agents, agents.labels, agents.groups),
+    "who is the agent, untrained twin": ten_curves(acts_agents_untrained, agents.labels, agents.groups),
+}
+# figure: 01_layer_curves
+plots.plot_lines_by_layer(
+    {name: curve.mean(dim=0) for name, curve in curves.items()},
+    intervals={name: torch.stack([c.amin(dim=0), c.amax(dim=0)], dim=1) for name, c in curves.items()},
+    baselines={"words, by construction": 0.5},
+    layers=layers,
+    title="Layer curves, mean and range of 10 splits",
+    y_title="accuracy",
+)
+
+# %% [markdown]
+# <details>
+# <summary>The figure as it should look</summary>
+#
+# ![Sentiment is flat above 0.8, agent rises from 0.5 to nearly 0.8 at layers 2 and 3 and falls again](figures/01_layer_curves.png)
+#
+# </details>
+
+# %% tags=["solution"]
+means = {name: curve.mean(dim=0) for name, curve in curves.items()}
+print({name: [round(x, 3) for x in mean.tolist()] for name, mean in means.items()})
+assert means["sentiment"].min() > 0.82 and means["sentiment"].max() < 0.90
+agent_means, twin_means = means["who is the agent"], means["who is the agent, untrained twin"]
+assert 0.49 < agent_means[0] < 0.57 and 0.75 < agent_means[3] < 0.81 and 0.53 < agent_means[6] < 0.61
+assert int(agent_means.argmax()) in (3, 4)  # layers 2 and 3
+assert twin_means.min() > 0.46 and twin_means.max() < 0.54
+for l2 in (1.0, 300.0):
+    assert int(ten_curves(acts_agents, agents.labels, agents.groups, l2).mean(dim=0).argmax()) in (2, 3, 4)
+
+# %% [markdown]
+# **Read it.** Sentiment starts high and stays there: the blocks have little to add. The agent starts at a coin toss, as it must. It climbs to about 0.78 at layers 2 and 3, and then it *falls* to 0.57: the last blocks prepare one vector for the meaning of the whole text, and who did what to whom gets lost on the way. The untrained twin stays at 0.5 all along.
+#
+# So **most of what you read in this chapter was there before the layers did anything. Who did what to whom was not.** A layer curve tells the two apart, and a single number does not.
+
+# %% [markdown]
+# **Question.** Does the probe at layer 2 know who the agent is? Think of something simpler that would be right in most of these sentences. How could you find out?
+
+# %% [markdown] tags=["solution"]
+# **Our answer.** In an active sentence the agent is the first noun, in a passive one the second. A probe that reads "the animal comes first" would be right in all active sentences and wrong in all passive ones. Fit it on active sentences only, and test it on passive ones: that is the first thing chapter 02 does.
+
+# %% [markdown]
 # ## What you have, and what you do not
 #
-# **The evidence supports**: sentiment of single words is *decodable* from MiniLM by one direction, on word stems that the probe never saw, far above the majority class; and nearly all of it is in the word vectors. Colours are decodable too, but no better than from a list of words.
+# **The evidence supports**: sentiment of single words is *decodable* from MiniLM by one direction, on word stems that the probe never saw, far above the majority class; and nearly all of it is in the word vectors. Colours are decodable too, but no better than from a list of words. Who is the agent is decodable from the middle layers, on nouns that the probe never saw, and not from the word vectors.
 #
 # **It does not support**: that MiniLM *uses* any of this. Nor that it knows colours. Nor that the sentiment probe understands sentences. Look:
 
@@ -796,7 +945,7 @@ assert not_sad < 0  # wrong
 # %% [markdown]
 # *Not sad* is still bad: to this probe, *not* is one more bad word. It was fitted on single words, and a sum of word vectors is what it reads.
 #
-# **Open questions.** Is there anything that the word vectors do *not* have, and that the blocks compute? Who did what to whom, for instance, is not in any single word. That is where the course goes next.
+# **Open questions.** Where does the untrained network's knowledge of colours come from? Is it the agent that the probe reads, or the first noun? Both are questions about the *probe*, and no better score can answer them. That is where the course goes next.
 
 # %%
 progress()

@@ -498,3 +498,94 @@ def test_every_target_is_fitted_on_its_own(student, regression):
         assert close(together.weight[target], alone.weight[0], atol=1e-3), (
             f"target {target} gets another weight alone than together with the others: targets must not mix"
         )
+
+
+# --- 1.5 score_by_layer ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Three layers: labels planted weakly, not at all, and strongly; one label in four is True."""
+
+    acts: Tensor  # [layer example d_model]
+    labels: Tensor  # [example]
+    train: Tensor  # [train], in no order
+    test: Tensor  # [test]
+
+
+@pytest.fixture
+def planted_layers(generator) -> Layers:
+    labels = torch.arange(400) % 4 == 0
+    strength = torch.tensor([1.0, 0.0, 8.0])[:, None, None]
+    direction = torch.nn.functional.normalize(torch.randn(3, 1, 24, generator=generator), dim=-1)
+    acts = torch.randn(3, 400, 24, generator=generator) + strength * direction * (labels.float()[:, None] - 0.5) + 3
+    order = torch.randperm(400, generator=generator)
+    return Layers(acts, labels, order[:280], order[280:])
+
+
+@exercise("score_by_layer")
+def test_returns_one_score_for_each_layer(student, planted_layers):
+    with hint("fit_ridge_probe wants targets [train 1]: labels[train].float()[:, None]"):
+        scores = student.score_by_layer(*vars(planted_layers).values(), 1.0)
+    expect_tensor(scores, "layer", (3,))
+    assert float(scores.min()) >= 0 and float(scores.max()) <= 1, (
+        f"accuracies lie between 0 and 1, got {scores.tolist()}"
+    )
+
+
+@exercise("score_by_layer", points=2)
+def test_finds_the_layer_that_holds_the_label(student, planted_layers):
+    scores = student.score_by_layer(*vars(planted_layers).values(), 1.0)
+    expect_tensor(scores, "layer", (3,))
+    weak, none, strong = scores.tolist()
+    share = float((~planted_layers.labels[planted_layers.test]).float().mean())
+    assert strong > 0.97, (  # the classes are 8 standard deviations apart
+        f"on a layer where the classes are far apart the accuracy is {strong:.2f}, expected > 0.97. One label in four "
+        "is True: is the threshold at 0.5, and are predictions compared with the labels of the same examples?"
+    )
+    assert strong > weak - 1e-6 and abs(none - share) < 0.15, (
+        f"on a layer without the label the accuracy is {none:.2f}, expected about {share:.2f}, the larger class's share"
+    )
+
+
+@exercise("score_by_layer", points=2)
+def test_scores_examples_that_the_probe_has_not_seen(student, generator):
+    """A control that must not succeed: random labels, and more dimensions than examples, so that they fit by heart."""
+    acts = torch.randn(2, 240, 150, generator=generator)
+    labels = torch.rand(240, generator=generator) < 0.5
+    order = torch.randperm(240, generator=generator)
+    train, test = order[:120], order[120:]
+    scores = student.score_by_layer(acts, labels, train, test, 0.1)
+    expect_tensor(scores, "layer", (2,))
+    got = float(scores.mean())
+    assert abs(got - 0.5) < 0.15, (  # standard error 0.03
+        f"random labels are predicted with an accuracy of {got:.2f}, expected about 0.5. The probe has seen the "
+        "examples it is scored on: fit with `train`, score with `test`"
+    )
+
+
+@exercise("score_by_layer", points=1)
+def test_every_layer_has_its_own_probe(student, planted_layers):
+    """Another order of the layers gives the same scores in that order."""
+    acts, labels, train, test = vars(planted_layers).values()
+    scores = student.score_by_layer(acts, labels, train, test, 1.0)
+    turned = student.score_by_layer(acts[[2, 0, 1]], labels, train, test, 1.0)
+    expect_tensor(scores, "layer", (3,))
+    expect_tensor(turned, "layer", (3,))
+    assert close(turned, scores[[2, 0, 1]]), (
+        f"with the layers in another order the scores are {[round(x, 2) for x in turned.tolist()]}, expected "
+        f"{[round(x, 2) for x in scores[[2, 0, 1]].tolist()]}: fit a probe of its own for each layer"
+    )
+
+
+@exercise("score_by_layer", points=1)
+def test_the_penalty_reaches_the_probe(student, planted_layers):
+    """With an enormous penalty the weight is zero, and every prediction is the share of True: nothing is above 0.5."""
+    acts, labels, train, test = vars(planted_layers).values()
+    scores = student.score_by_layer(acts, labels, train, test, 1e7)
+    expect_tensor(scores, "layer", (3,))
+    share = float((~labels[test]).float().mean())
+    assert abs(float(scores[2]) - share) < 1e-3, (
+        f"with l2 = 1e7 the best layer scores {float(scores[2]):.2f}, expected the share of False, {share:.2f}: "
+        "does l2 reach fit_ridge_probe?"
+    )

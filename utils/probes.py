@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from utils.metrics import accuracy
 
 MAX_STEPS = 1000  # conjugate gradient steps; activations of MiniLM need 5 (l2 1) to 21 (l2 1e-5)
 TOLERANCE = 1e-5  # stop where the gradient is this short, relative to its length at weight 0
@@ -152,6 +154,25 @@ def fit_logistic_regression_probe(
         theta = _minimise_log_loss(ones, y.T.to(x.dtype).contiguous(), l2)  # [target d_model+1]
         parts.append((theta[:, :-1] / std, mean[None], theta[:, -1]))
     return _to_probe(acts, labels, parts)
+
+
+def score_by_layer(
+    acts: Float[Tensor, "layer example d_model"],
+    labels: Bool[Tensor, " example"],
+    train: Int[Tensor, " train"],
+    test: Int[Tensor, " test"],
+    *,
+    l2: float = 1.0,
+) -> Float[Tensor, " layer"]:
+    """Score a ridge probe for each layer: fitted on the training examples, accuracy on the test examples.
+
+    Args:
+        labels: taken as the numbers 0 and 1; a prediction above one half counts as True.
+        train, test: indices of examples; no group (entity, stem, game) should stand in both.
+        l2: as for fit_ridge_probe.
+    """
+    probe = fit_ridge_probe(acts[:, train], labels[train].to(acts.dtype), l2=l2)
+    return accuracy(probe(acts[:, test]) - 0.5, labels[test]).to(acts.dtype)
 
 
 def _minimise_log_loss(

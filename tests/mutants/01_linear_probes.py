@@ -207,6 +207,41 @@ MUTANTS = [
         "weight = weight * (1 + 0.1 * (targets.shape[1] > 1))\n    return LinearProbe(weight=weight,",
         "is off by up to",
     ),
+    # score_by_layer
+    Mutant("score_by_layer", "acts_layer[train], targets[train]", "acts_layer, targets", "The probe has seen"),
+    Mutant("score_by_layer", "acts_layer[train], targets[train]", "acts_layer[test], targets[test]", "has seen"),
+    Mutant(
+        "score_by_layer",
+        "predicted = probe(acts_layer[test])[:, 0] > 0.5  # [test]\n        scores.append((predicted == labels[test])",
+        "predicted = probe(acts_layer[train])[:, 0] > 0.5\n        scores.append((predicted == labels[train])",
+        "The probe has seen",
+    ),
+    Mutant("score_by_layer", "> 0.5", "> 0", "is the threshold at 0.5"),
+    Mutant("score_by_layer", "[:, 0] > 0.5", " > 0.5", "labels of the same examples"),
+    Mutant(
+        "score_by_layer",
+        "fit_ridge_probe(acts_layer[train]",
+        "fit_ridge_probe(acts[0][train]",
+        "is the threshold at 0.5",
+    ),
+    Mutant(
+        "score_by_layer",
+        "(predicted == labels[test])",
+        "(predicted == labels[: len(test)])",
+        "labels of the same examples",
+    ),
+    Mutant("score_by_layer", "targets[train], l2)", "targets[train], 1.0)", "does l2 reach fit_ridge_probe?"),
+    Mutant("score_by_layer", "for acts_layer in acts:", "for acts_layer in acts.sort(dim=0).values:", "expected"),
+    Mutant(
+        "score_by_layer",
+        "return torch.stack(scores)",
+        "return torch.stack(scores).sort().values",
+        "fit a probe of its own for each layer",
+    ),
+    Mutant("score_by_layer", "return torch.stack(scores)", "return torch.stack(scores).mean()", "axis is missing"),
+    Mutant("score_by_layer", "return torch.stack(scores)", "return [float(score) for score in scores]", "a list of 3"),
+    Mutant("score_by_layer", ".float().mean())", ".float().sum())", "accuracies lie between 0 and 1"),
+    Mutant("score_by_layer", "labels.float()[:, None]", "labels.float()", "fit_ridge_probe wants targets [train 1]"),
 ]
 
 ALTERNATIVES = [
@@ -320,6 +355,34 @@ def fit_ridge_probe(acts, targets, l2):
     weight = torch.tensor(np.stack(weights), dtype=torch.float32)
     bias = [column.mean() - row @ x.mean(axis=0) for row, column in zip(np.stack(weights), y.T)]
     return LinearProbe(weight=weight, bias=torch.tensor(bias, dtype=torch.float32))
+""",
+    ),
+    Alternative(
+        "score_by_layer",
+        """
+def score_by_layer(acts, labels, train, test, l2):
+    signs = torch.where(labels, 1.0, -1.0).unsqueeze(-1)  # the same line, with the threshold at 0
+    out = torch.zeros(acts.shape[0])
+    for layer in range(acts.shape[0]):
+        probe = fit_ridge_probe(acts[layer, train], signs[train], l2)
+        margin = probe(acts[layer, test]) * signs[test]
+        out[layer] = (margin > 0).float().mean()
+    return out
+""",
+    ),
+    Alternative(
+        "score_by_layer",
+        """
+def score_by_layer(acts, labels, train, test, l2):
+    out = []
+    for x in acts.double():
+        x_train, y = x[train], labels[train].double()
+        mean, share = x_train.mean(dim=0), y.mean()
+        gram = (x_train - mean).T @ (x_train - mean) + l2 * torch.eye(x.shape[1], dtype=x.dtype)
+        weight = torch.linalg.solve(gram, (x_train - mean).T @ (y - share))
+        right = [bool((row - mean) @ weight + share > 0.5) == bool(label) for row, label in zip(x[test], labels[test])]
+        out.append(sum(right) / len(right))
+    return torch.tensor(out)
 """,
     ),
 ]

@@ -57,6 +57,13 @@ def test_fit_ridge_probe(chapter_01: dict, data):
     assert same(chapter_01["fit_ridge_probe"](acts, targets, 4.0), probes.fit_ridge_probe(acts, targets, l2=4.0))
 
 
+def test_score_by_layer(chapter_01: dict, data):
+    acts, labels, _ = data
+    acts, train, test = torch.stack([acts, acts.flip(0)]), torch.arange(60), torch.arange(60, 90)
+    theirs = probes.score_by_layer(acts, labels, train, test, l2=4.0)
+    assert torch.allclose(chapter_01["score_by_layer"](acts, labels, train, test, 4.0), theirs)
+
+
 def test_every_exercise_of_chapter_01_is_compared(chapter_01: dict):
     exercises = build.read_chapter(ROOT / "solutions" / "01_linear_probes.py").exercises
     assert {f"test_{name}" for name in exercises} <= set(globals())
