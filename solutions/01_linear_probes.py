@@ -888,7 +888,7 @@ curves = {
 plots.plot_lines_by_layer(
     {name: curve.mean(dim=0) for name, curve in curves.items()},
     intervals={name: torch.stack([c.amin(dim=0), c.amax(dim=0)], dim=1) for name, c in curves.items()},
-    baselines={"words, by construction": 0.5},
+    baselines={"majority, sentiment": float((~labels).float().mean()), "words, agent": 0.5},
     layers=layers,
     title="Layer curves, mean and range of 10 splits",
     y_title="accuracy",
@@ -907,7 +907,8 @@ means = {name: curve.mean(dim=0) for name, curve in curves.items()}
 print({name: [round(x, 3) for x in mean.tolist()] for name, mean in means.items()})
 assert means["sentiment"].min() > 0.82 and means["sentiment"].max() < 0.90
 agent_means, twin_means = means["who is the agent"], means["who is the agent, untrained twin"]
-assert 0.49 < agent_means[0] < 0.57 and 0.75 < agent_means[3] < 0.81 and 0.53 < agent_means[6] < 0.61
+expected = torch.tensor([0.53, 0.59, 0.73, 0.78, 0.77, 0.68, 0.57])
+assert (agent_means - expected).abs().max() < 0.02
 assert int(agent_means.argmax()) in (3, 4)  # layers 2 and 3
 assert twin_means.min() > 0.46 and twin_means.max() < 0.54
 for l2 in (1.0, 300.0):

@@ -197,3 +197,14 @@ def test_the_inventory_lists_every_exercise():
     for exercise in chapters[0]["exercises"]:
         assert exercise["points"] == sum(exercise["checks"].values()) > 0
         assert exercise["minutes"] > 0 and exercise["mutants"] >= 4 and exercise["alternatives"] >= 2
+
+
+def test_the_readme_counts_points_and_minutes_of_every_chapter():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in build.chapter_names():
+        exercises = build.read_chapter(ROOT / "solutions" / f"{name}.py").exercises
+        row = next(line for line in readme.splitlines() if f"chapters/{name}.ipynb" in line and line.startswith("|"))
+        core = [exercise for exercise in exercises.values() if not exercise.optional]
+        assert all(f"`{exercise.name}`" in row for exercise in core)
+        points, minutes = (sum(getattr(e, part) for e in exercises.values()) for part in ("points", "minutes"))
+        assert row.endswith(f"| {points} | {minutes} |")
