@@ -926,6 +926,90 @@ for l2 in (1.0, 300.0):
 # **Our answer.** In an active sentence the agent is the first noun, in a passive one the second. A probe that reads "the animal comes first" would be right in all active sentences and wrong in all passive ones. Fit it on active sentences only, and test it on passive ones: that is the first thing chapter 02 does.
 
 # %% [markdown]
+# ## Optional: a score without a threshold
+#
+# Accuracy asks two questions at once: do the logits put the examples in the right *order*, and is the threshold at the right *place*? The **area under the ROC curve** asks only the first. It has a plain meaning: the probability that a random positive example scores higher than a random negative one.
+#
+# ```text
+# scores          0.1    0.4    0.4    0.8
+# labels           -      -      +      +        pairs (+, -): 4
+#                                                3 in the right order, 1 tie: (3 + 1/2) / 4 = 0.875
+# ```
+#
+# 1 is a perfect order, 0.5 is a coin toss, and 0 is a perfect order upside down. The share of positive examples does not matter.
+
+# %% [markdown]
+# ### Exercise 1.6 · `roc_auc` (10 min, optional)
+#
+# **Why.** When one class is rare, accuracy flatters whoever always says *no*. Later chapters look for rare things, such as lies. Ties are where home-made versions go wrong: a probe that gives everyone the same score must get 0.5, and not 0 or 1.
+#
+# **Write** it, and count each tie as one half. With labels of one class only there are no pairs: raise a `ValueError`.
+
+
+# %%
+# exercise: roc_auc
+def roc_auc(scores: Float[Tensor, " batch"], labels: Bool[Tensor, " batch"]) -> float:
+    """Probability that a positive example scores higher than a negative one; ties count one half."""
+    ### BEGIN SOLUTION
+    if labels.all() or not labels.any():
+        raise ValueError(f"labels must hold both classes, got only {bool(labels[0])}")
+    difference = scores[labels][:, None] - scores[~labels][None, :]  # [positive negative]
+    return float((difference > 0).float().mean() + (difference == 0).float().mean() / 2)
+    ### END SOLUTION
+
+
+# %%
+check(roc_auc)
+
+# %% [markdown]
+# <details>
+# <summary>Hint 1 · the idea</summary>
+#
+# Compare every positive score with every negative one. The mean of "is higher" over all pairs is the answer, as long as there are no ties.
+#
+# </details>
+#
+# <details>
+# <summary>Hint 2 · the shapes</summary>
+#
+# `scores[labels]` is `[positive]`. With `[:, None]` it is `[positive 1]`, and minus `[1 negative]` that gives all pairs: `[positive negative]`.
+#
+# </details>
+#
+# <details>
+# <summary>Hint 3 · the line</summary>
+#
+# ```python
+# difference = scores[labels][:, None] - scores[~labels][None, :]
+# ```
+#
+# The share of differences above 0, plus half the share of those that are exactly 0.
+#
+# </details>
+#
+# <details>
+# <summary>What you should see</summary>
+#
+# Five green checks. The example above gives 0.875 exactly.
+#
+# </details>
+
+# %% [markdown]
+# **Look at it.** Here are both scores for the sentiment probe of Exercise 1.3, with its threshold where you put it and one unit too high.
+
+# %%
+for shift in (0.0, 1.0):
+    share = float(((logits - shift > 0) == labels[test]).float().mean())
+    print(f"threshold at {shift:.0f}: accuracy {share:.3f}, ROC AUC {roc_auc(logits - shift, labels[test]):.3f}")
+
+# %% tags=["solution"]
+auc = roc_auc(logits, labels[test])
+assert 0.90 < auc < 0.94 and abs(auc - roc_auc(logits - 1, labels[test])) < 1e-3
+
+# %% [markdown]
+# **Read it.** A threshold in the wrong place costs accuracy. The order is the same, and so is the area, about 0.92.
+
+# %% [markdown]
 # ## What you have, and what you do not
 #
 # **The evidence supports**: sentiment of single words is *decodable* from MiniLM by one direction, on word stems that the probe never saw, far above the majority class; and nearly all of it is in the word vectors. Colours are decodable too, but no better than from a list of words. Who is the agent is decodable from the middle layers, on nouns that the probe never saw, and not from the word vectors.

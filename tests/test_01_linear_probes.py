@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from utils import models
-from utils.course.expect import close, describe, exercise, expect_tensor, hint
+from utils.course.expect import close, describe, exercise, expect_number, expect_tensor, hint
 from utils.course.student import StudentError
 from utils.probes import LinearProbe
 
@@ -589,3 +589,69 @@ def test_the_penalty_reaches_the_probe(student, planted_layers):
         f"with l2 = 1e7 the best layer scores {float(scores[2]):.2f}, expected the share of False, {share:.2f}: "
         "does l2 reach fit_ridge_probe?"
     )
+
+
+# --- 1.6 roc_auc -------------------------------------------------------------------------------------------------
+
+
+@exercise("roc_auc")
+def test_returns_one_number(student, generator):
+    scores = torch.randn(30, generator=generator)
+    for share in (2, 5):
+        value = expect_number(student.roc_auc(scores, torch.arange(30) % share == 0))
+        assert 0 <= value <= 1, f"an area under the ROC curve lies between 0 and 1, got {value:.3f}"
+
+
+@exercise("roc_auc", points=1)
+def test_counts_the_pairs_in_the_right_order(student):
+    """Small enough to count by hand."""
+    labels = torch.tensor([False, True, False, True, True])
+    for scores, expected in (([1, 2, 3, 4, 5], 5 / 6), ([1, 5, 2, 4, 3], 1.0), ([5, 1, 4, 2, 3], 0.0)):
+        got = expect_number(student.roc_auc(torch.tensor(scores).float(), labels))
+        why = ". It is upside down: higher scores speak for True" if abs(got - (1 - expected)) < 1e-6 else ""
+        assert abs(got - expected) < 1e-6, (
+            f"scores {scores} for negative, positive, negative, positive, positive: got {got:.3f}, expected "
+            f"{expected:.3f}, the share of the six pairs (positive, negative) in the right order{why}"
+        )
+
+
+@exercise("roc_auc", points=1)
+def test_a_tie_counts_one_half(student):
+    cases = (([0.4, 0.1, 0.8, 0.4], [1, 0, 1, 0], 0.875), ([2.0] * 6, [0, 1, 0, 1, 1, 0], 0.5))
+    for scores, labels, expected in cases:
+        values, truth = torch.tensor(scores), torch.tensor(labels).bool()
+        for turned in (False, True):  # the order of the examples must not matter
+            if turned:
+                values, truth = values.flip(0), truth.flip(0)
+            got = expect_number(student.roc_auc(values, truth))
+            assert abs(got - expected) < 1e-6, (
+                f"scores {values.tolist()} with labels {truth.int().tolist()} give {got:.3f}, expected {expected}: "
+                "a positive and a negative example with the same score count as half a pair"
+            )
+
+
+@exercise("roc_auc", points=1)
+def test_only_the_order_of_the_scores_matters(student, generator):
+    labels = torch.arange(80) % 5 == 0
+    scores = torch.randn(80, generator=generator) + labels
+    area = expect_number(student.roc_auc(scores, labels))
+    for text, changed in (("plus 100", scores + 100), ("times 3", scores * 3), ("cubed", scores**3)):
+        other = expect_number(student.roc_auc(changed, labels))
+        assert abs(area - other) < 1e-6, (
+            f"the same scores {text} give {other:.3f}, not {area:.3f}, expected no change: no threshold is involved"
+        )
+    flipped = expect_number(student.roc_auc(-scores, labels))
+    assert abs(area + flipped - 1) < 1e-6, f"with the signs of all scores changed, {area:.3f} becomes {flipped:.3f}"
+
+
+@exercise("roc_auc", points=1)
+def test_refuses_one_class_without_pairs(student):
+    for labels in (torch.zeros(5, dtype=torch.bool), torch.ones(5, dtype=torch.bool)):
+        word = "True" if labels[0] else "False"
+        with pytest.raises(StudentError) as caught:
+            value = student.roc_auc(torch.arange(5.0), labels)
+            raise AssertionError(
+                f"all labels are {word}, so there are no pairs, and yet you returned {describe(value)}"
+            )
+        text = str(caught.value).split("  (line")[0]  # without the quoted source line
+        assert caught.value.type_name == "ValueError", f"all labels are {word}: expected a ValueError, got: {text}"

@@ -242,6 +242,59 @@ MUTANTS = [
     Mutant("score_by_layer", "return torch.stack(scores)", "return [float(score) for score in scores]", "a list of 3"),
     Mutant("score_by_layer", ".float().mean())", ".float().sum())", "accuracies lie between 0 and 1"),
     Mutant("score_by_layer", "labels.float()[:, None]", "labels.float()", "fit_ridge_probe wants targets [train 1]"),
+    # roc_auc
+    Mutant("roc_auc", " + (difference == 0).float().mean() / 2", "", "count as half a pair"),
+    Mutant("roc_auc", "difference > 0", "difference >= 0", "count as half a pair"),
+    Mutant(
+        "roc_auc", "(difference == 0).float().mean() / 2", "(difference == 0).float().mean()", "count as half a pair"
+    ),
+    Mutant("roc_auc", "difference > 0", "difference < 0", "It is upside down"),
+    Mutant(
+        "roc_auc",
+        "return float((difference > 0).float().mean() + (difference == 0).float().mean() / 2)",
+        "return float(((scores > 0) == labels).float().mean())",
+        "in the right order",
+    ),
+    Mutant(
+        "roc_auc",
+        "return float((difference > 0).float().mean() + (difference == 0).float().mean() / 2)",
+        "return float(torch.sigmoid(difference).mean())",
+        "in the right order",
+    ),
+    Mutant(
+        "roc_auc",
+        "difference = scores[labels][:, None]",
+        "scores = torch.where(scores > scores.median(), 1.0, 0.0)\n    difference = scores[labels][:, None]",
+        "in the right order",
+    ),
+    Mutant(
+        "roc_auc",
+        "difference = scores[labels][:, None]",
+        "scores = scores.argsort().argsort().float()\n    difference = scores[labels][:, None]",
+        "count as half a pair",
+    ),
+    Mutant(
+        "roc_auc",
+        "return float((difference > 0).float().mean() + (difference == 0).float().mean() / 2)",
+        "order = scores.sigmoid()\n    return float(order[labels].mean() - order[~labels].mean()) / 2 + 0.5",
+        "in the right order",
+    ),
+    Mutant(
+        "roc_auc",
+        "return float((difference > 0).float().mean() + (difference == 0).float().mean() / 2)",
+        "return float((difference > 0).float().mean() + (difference.abs() < 0.05).float().mean() / 2)",
+        "no threshold is involved",
+    ),
+    Mutant(
+        "roc_auc",
+        "return float((difference > 0).float().mean()",
+        "return float((difference > 0).float().sum()",
+        "between 0 and 1",
+    ),
+    Mutant(
+        "roc_auc", "return float((difference > 0).float().mean()", "return str((difference > 0).float().mean()", "a str"
+    ),
+    Mutant("roc_auc", "if labels.all() or not labels.any():", "if False:", "there are no pairs"),
 ]
 
 ALTERNATIVES = [
@@ -383,6 +436,30 @@ def score_by_layer(acts, labels, train, test, l2):
         right = [bool((row - mean) @ weight + share > 0.5) == bool(label) for row, label in zip(x[test], labels[test])]
         out.append(sum(right) / len(right))
     return torch.tensor(out)
+""",
+    ),
+    Alternative(
+        "roc_auc",
+        """
+def roc_auc(scores, labels):
+    n_positive, n_negative = int(labels.sum()), int((~labels).sum())
+    if n_positive * n_negative == 0:
+        raise ValueError("one class only")
+    ordered = scores.sort().values  # the mean rank of equal scores, from both ends
+    first, last = torch.searchsorted(ordered, scores), torch.searchsorted(ordered, scores, right=True)
+    ranks = (first + last + 1).double() / 2
+    return (ranks[labels].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
+""",
+    ),
+    Alternative(
+        "roc_auc",
+        """
+def roc_auc(scores, labels):
+    high = [s for s, label in zip(scores.tolist(), labels.tolist()) if label]
+    low = [s for s, label in zip(scores.tolist(), labels.tolist()) if not label]
+    if not high or not low:
+        raise ValueError("no pairs")
+    return sum((h > l) + (h == l) / 2 for h in high for l in low) / len(high) / len(low)
 """,
     ),
 ]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from utils import ROOT, activations, probes
+from utils import ROOT, activations, metrics, probes
 from utils.course import build
 from utils.course.namespace import Cell, build_namespace
 from utils.models import random_model
@@ -62,6 +62,12 @@ def test_score_by_layer(chapter_01: dict, data):
     acts, train, test = torch.stack([acts, acts.flip(0)]), torch.arange(60), torch.arange(60, 90)
     theirs = probes.score_by_layer(acts, labels, train, test, l2=4.0)
     assert torch.allclose(chapter_01["score_by_layer"](acts, labels, train, test, 4.0), theirs)
+
+
+def test_roc_auc(chapter_01: dict, data):
+    acts, labels, _ = data
+    scores = acts[:, 0].round()  # with ties
+    assert chapter_01["roc_auc"](scores, labels) == pytest.approx(float(metrics.roc_auc(scores, labels)))
 
 
 def test_every_exercise_of_chapter_01_is_compared(chapter_01: dict):

@@ -44,12 +44,24 @@ def expect_tensor(
         assert n_bad == 0, f"{name} holds {n_bad} NaN or infinite numbers of {value.numel()}. A division by zero?"
 
 
+def expect_number(value: object, *, name: str = "the result") -> float:
+    """Fail unless a value is one finite number, as a Python number or a tensor that holds a single one; return it."""
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = value.item()
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    assert is_number, f"{name} is {describe(value)}, expected a single number"
+    assert np.isfinite(value), f"{name} is {value}, expected a finite number. A division by zero?"
+    return float(value)
+
+
 def describe(value: object) -> str:
     """A value in a few words: 'a numpy array of shape (2, 3)', 'a list of 4', 'a function'."""
     if isinstance(value, Opaque):
         return _with_article(value.type_name)
     if isinstance(value, np.ndarray):
         return f"a numpy array of shape {value.shape}"
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, (list, tuple, dict)):
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, (bool, int, float)):
