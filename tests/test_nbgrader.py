@@ -71,8 +71,18 @@ MISTAKES = {
         "cache_resid_post": "Does `attention_mask` reach the model?",
         "pool_mean": "this is the sum",
         "fit_mass_mean_probe": "do not normalise it",
+        "fit_ridge_probe": "twice l2 arrived",
+        "score_by_layer": "does l2 reach fit_ridge_probe?",
+        "roc_auc": "no threshold is involved",
     },
-    "wrong": {"cache_resid_post": "a list of", "pool_mean": "numpy", "fit_mass_mean_probe": "a dict"},
+    "wrong": {
+        "cache_resid_post": "a list of",
+        "pool_mean": "numpy",
+        "fit_mass_mean_probe": "a dict",
+        "fit_ridge_probe": "The bias is 0",
+        "score_by_layer": "a list of 3",
+        "roc_auc": "a str",
+    },
 }
 # The first lines of right answers that write to stderr in every way there is.
 NOISE = """\
