@@ -1,6 +1,9 @@
 # lab · test · notebooks · bench     each sets up .venv first, if it is not there yet
 
-PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 python,$(shell command -v $(p) 2>/dev/null)))
+# the first Python that runs and is 3.11, 3.12 or 3.13; make PYTHON=/path/to/python picks another
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python python3.13 python3.12 python3.11; do \
+	$$p -c '$(SUPPORTED)' 2>/dev/null && { echo $$p; break; }; done)
 PORT ?= 8888
 RUN := .venv/bin/python
 export HF_HUB_OFFLINE ?= 1
@@ -23,8 +26,8 @@ bench: .venv/ready
 	@for script in tests/bench/bench_*.py; do $(RUN) $$script || exit 1; done
 
 .venv/ready: requirements.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or \
-		sys.exit(f"needs Python 3.11, 3.12 or 3.13, found {v[0]}.{v[1]}; name one: make PYTHON=python3.12")'
+	@$(or $(PYTHON),false) -c '$(SUPPORTED)' || { \
+		echo "needs Python 3.11, 3.12 or 3.13, found: $(or $(PYTHON),none); name one: make PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
