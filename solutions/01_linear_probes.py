@@ -756,6 +756,7 @@ plots.plot_bars(
 
 # %% tags=["solution"]
 colour_scores = {name: mean_r2(pair) for name, pair in pairs.items()}
+assert len(colours.names) == 943 and abs(len(train_names) - 660) < 5
 print({name: round(score, 3) for name, score in colour_scores.items()})
 assert 0.60 < colour_scores["bag of words"] < 0.64
 assert 0.54 < colour_scores["untrained twin, 2"] < 0.58
@@ -903,6 +904,7 @@ plots.plot_lines_by_layer(
 # </details>
 
 # %% tags=["solution"]
+assert len(agents.sentences) == 2880 and 6500 < len(words.words) < 7500
 means = {name: curve.mean(dim=0) for name, curve in curves.items()}
 print({name: [round(x, 3) for x in mean.tolist()] for name, mean in means.items()})
 assert means["sentiment"].min() > 0.82 and means["sentiment"].max() < 0.90
