@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from utils import ROOT
 from utils.course import build
 from utils.course.check import STUDENT, failure_text
-from utils.course.namespace import Cell, NotebookError, build_namespace, read_cells
+from utils.course.namespace import Cell, Namespace, NotebookError, build_namespace, read_cells
 from utils.course.server import StudentServer
 from utils.course.student import Student, local_student
 
@@ -60,8 +59,8 @@ def generator(seed: int) -> torch.Generator:
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[dict[str, StudentServer]]:
-    """The process across the wire, started when it is first needed, and ended with the session."""
+def servers() -> Iterator[tuple[StudentServer, dict[str, Student]]]:
+    """The process across the wire, started when first needed and ended with the session; chapter -> its student."""
     server = StudentServer()
     opened: dict[str, Student] = {}
     yield server, opened
@@ -74,14 +73,10 @@ def student(request: pytest.FixtureRequest, submission: tuple[str, int], servers
     side, chapter = submission[0], request.path.stem.removeprefix("test_")
     if side == "given":
         return request.config.stash[STUDENT][0]
-    exercises = (
-        build.read_chapter(ROOT / "solutions" / f"{chapter}.py").exercises
-        if side == "notebook"
-        else _solution(chapter)[0]
-    )
+    exercises = build.load_chapter(chapter).exercises
     server, opened = servers
     if side == "in process":
-        return local_student(_solution(chapter)[1], exercises)
+        return local_student(_solution(chapter), exercises)
     if chapter not in opened:
         cells = _notebook(request.config.getoption("--student")) if side == "notebook" else _cells(chapter)
         opened[chapter] = server.open(cells, list(exercises))[0]
@@ -90,16 +85,15 @@ def student(request: pytest.FixtureRequest, submission: tuple[str, int], servers
 
 @cache
 def _cells(chapter: str) -> list[Cell]:
-    cells = build.read_chapter(ROOT / "solutions" / f"{chapter}.py").cells
+    cells = build.load_chapter(chapter).cells
     return [Cell(cell.source, f"solution, line {cell.line}") for cell in cells if cell.kind == "code"]
 
 
 @cache
-def _solution(chapter: str):
-    exercises = list(build.read_chapter(ROOT / "solutions" / f"{chapter}.py").exercises)
-    namespace = build_namespace(_cells(chapter), exercises)
+def _solution(chapter: str) -> Namespace:
+    namespace = build_namespace(_cells(chapter), build.load_chapter(chapter).exercises)
     assert not namespace.problems, namespace.problems
-    return exercises, namespace
+    return namespace
 
 
 def _notebook(path: str) -> list[Cell]:

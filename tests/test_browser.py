@@ -175,14 +175,14 @@ def lab(browser, server: str, tmp_path_factory: pytest.TempPathFactory) -> Lab:
 @pytest.fixture(scope="module")
 def answer() -> str:
     """The solution's cell, without the markers."""
-    cell = build.exercise_cells(build.read_chapter(ROOT / "solutions" / f"{CHAPTER}.py"))[EXERCISE]
+    cell = build.exercise_cells(build.load_chapter(CHAPTER))[EXERCISE]
     return "\n".join(line for line in cell.splitlines() if line.strip() not in (build.BEGIN, build.END))
 
 
 @pytest.fixture(scope="module")
 def score() -> str:
     """How the card of an exercise with all points says so."""
-    points = build.read_chapter(ROOT / "solutions" / f"{CHAPTER}.py").exercises[EXERCISE].points
+    points = build.load_chapter(CHAPTER).exercises[EXERCISE].points
     return f"{points} of {points} points"
 
 
@@ -267,7 +267,7 @@ def test_progress_survives_a_restart_of_the_kernel(lab: Lab, score: str):
     lab.run("# setup: ")
     lab.run("start_chapter(")
     points = score.split()[0]
-    exercises = len(build.read_chapter(ROOT / "solutions" / "01_linear_probes.py").exercises)
+    exercises = len(build.load_chapter("01_linear_probes").exercises)
     assert f"{points} of" in lab.card("start_chapter(")
     assert f"1 of {exercises} exercises done" in lab.card("start_chapter(")
     lab.run("progress()")

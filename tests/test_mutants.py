@@ -1,10 +1,7 @@
 """Every planted wrong answer is caught with the words that name it; every right alternative gets full points."""
 
-from functools import cache
-
 import pytest
 
-from utils import ROOT
 from utils.course import build
 from utils.course.check import CheckResult, run_checks
 from utils.course.mutants import Alternative, Mutant, read_mutants
@@ -15,11 +12,6 @@ from utils.course.student import Student, local_student
 CHAPTERS = build.chapter_names()
 SIDES = ("in process", "wire")
 MIN_MUTANTS, MIN_ALTERNATIVES = 4, 2
-
-
-@cache
-def chapter_source(name: str) -> build.Chapter:
-    return build.read_chapter(ROOT / "solutions" / f"{name}.py")
 
 
 def planted(position: int) -> list:
@@ -53,7 +45,7 @@ TRIPPED: dict[tuple[str, str], set[str]] = {}  # (chapter, exercise) -> checks t
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize(("name", "mutant"), planted(0))
 def test_a_wrong_answer_is_caught_and_named(name: str, mutant: Mutant, side: str, server: StudentServer):
-    chapter = chapter_source(name)
+    chapter = build.load_chapter(name)
     source = mutant.apply(build.exercise_cells(chapter)[mutant.exercise])
     results = run_checks(name, mutant.exercise, submit(chapter, mutant.exercise, source, side, server))
     failed = [result for result in results if not result.passed]
@@ -69,7 +61,7 @@ def test_a_wrong_answer_is_caught_and_named(name: str, mutant: Mutant, side: str
 def test_a_right_answer_by_another_road_gets_full_points(
     name: str, other: Alternative, side: str, server: StudentServer
 ):
-    chapter = chapter_source(name)
+    chapter = build.load_chapter(name)
     student = submit(chapter, other.exercise, other.source, side, server)
     for seed in range(3):
         results: list[CheckResult] = run_checks(name, other.exercise, student, seed=seed)
@@ -79,7 +71,7 @@ def test_a_right_answer_by_another_road_gets_full_points(
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_every_exercise_has_enough_planted_answers(name: str):
     mutants, others = read_mutants(name)
-    for exercise in chapter_source(name).exercises:
+    for exercise in build.load_chapter(name).exercises:
         assert sum(m.exercise == exercise for m in mutants) >= MIN_MUTANTS, exercise
         assert sum(a.exercise == exercise for a in others) >= MIN_ALTERNATIVES, exercise
 
@@ -87,7 +79,7 @@ def test_every_exercise_has_enough_planted_answers(name: str):
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_every_check_is_tripped_by_some_mutant(name: str):
     """A check that no wrong answer fails is deleted or strengthened. Runs last, on what the tests above saw."""
-    for exercise in chapter_source(name).exercises.values():
+    for exercise in build.load_chapter(name).exercises.values():
         tripped = TRIPPED.get((name, exercise.name))
         if tripped is None:
             pytest.skip("the mutants were not run")

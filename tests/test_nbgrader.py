@@ -182,7 +182,7 @@ def role(cell: nbformat.NotebookNode) -> str:
 
 
 def chapter() -> build.Chapter:
-    return build.read_chapter(ROOT / "solutions" / f"{CHAPTER}.py")
+    return build.load_chapter(CHAPTER)
 
 
 def mistakes(learner: str) -> dict[str, Mutant]:

@@ -59,7 +59,7 @@ def test_a_solution_notebook_runs_from_top_to_bottom(name: str, course: Path):
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_learners_notebook_stops_at_its_first_exercise(name: str, course: Path):
-    chapter = build.read_chapter(ROOT / "solutions" / f"{name}.py")
+    chapter = build.load_chapter(name)
     first = next(iter(chapter.exercises))
     with pytest.raises(CellExecutionError) as caught:
         run(course / "chapters" / f"{name}.ipynb", course / "chapters")

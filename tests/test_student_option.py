@@ -20,7 +20,7 @@ def run(notebook: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 def test_a_right_notebook_gets_full_points_on_another_seed():
     result = run(ROOT / "solutions" / f"{CHAPTER}.ipynb", "--seed", "7")
-    exercises = build.read_chapter(ROOT / "solutions" / f"{CHAPTER}.py").exercises.values()
+    exercises = build.load_chapter(CHAPTER).exercises.values()
     points = sum(exercise.points for exercise in exercises)
     assert result.returncode == 0, result.stdout
     assert f"{points}/{points}" in result.stdout.split("total")[1]

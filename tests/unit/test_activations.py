@@ -7,24 +7,13 @@ from torch.testing import assert_close
 
 from utils import models
 from utils.activations import cache_pooled, cache_resid_post, pool_mean, tokenize
-from utils.models import leftover_hooks, load_model, random_model
+from utils.models import leftover_hooks, random_model
 
 TEXTS = ["rust", "deep blue", "a rather longer description of a colour between green and grey", "off white", "sea"]
 ALL_LAYERS = ["embed", 0, 1, 2, 3, 4, 5]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Batches this small gain nothing from a second thread, and lose much on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
-
-
-@pytest.fixture(scope="module")
-def minilm():
-    return load_model("minilm")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(params=["bert", "gpt2"])

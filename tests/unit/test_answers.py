@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from utils import ROOT, activations, metrics, probes
+from utils import activations, metrics, probes
 from utils.course import build
 from utils.course.namespace import Cell, build_namespace
 from utils.models import random_model
@@ -11,7 +11,7 @@ from utils.probes import LinearProbe
 
 
 def solutions(chapter: str) -> dict:
-    cells = build.read_chapter(ROOT / "solutions" / f"{chapter}.py").cells
+    cells = build.load_chapter(chapter).cells
     return build_namespace([Cell(c.source, f"line {c.line}") for c in cells if c.kind == "code"]).names
 
 
@@ -71,5 +71,5 @@ def test_roc_auc(chapter_01: dict, data):
 
 
 def test_every_exercise_of_chapter_01_is_compared(chapter_01: dict):
-    exercises = build.read_chapter(ROOT / "solutions" / "01_linear_probes.py").exercises
+    exercises = build.load_chapter("01_linear_probes").exercises
     assert {f"test_{name}" for name in exercises} <= set(globals())

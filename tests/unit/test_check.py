@@ -15,7 +15,7 @@ from utils.course import build, progress
 from utils.course import check as check_module
 from utils.course.check import CheckFailed, NotWritten, check
 
-CHAPTER = build.read_chapter(ROOT / "solutions" / "01_linear_probes.py")
+CHAPTER = build.load_chapter("01_linear_probes")
 ANSWERS = build.exercise_cells(CHAPTER)
 MARK = "# exercise: fit_mass_mean_probe\n"
 DEF = "def fit_mass_mean_probe(acts, labels):\n"

@@ -30,18 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXTS = ["deep blue", "a rather longer description of a colour between green and grey", "rust"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Batches this small gain nothing from a second thread, and lose much on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
-
-
-@pytest.fixture(scope="module")
-def minilm():
-    return load_model("minilm")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

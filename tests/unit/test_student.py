@@ -158,9 +158,7 @@ def test_what_uses_the_answer_inside_utils_is_refused_as_well(submit):
 
 def test_every_exercise_that_utils_answers_is_answered_in_a_module_that_is_closed():
     closed = {module.__name__ for module in student_module.ANSWER_MODULES}
-    names = {
-        name for c in build.chapter_names() for name in build.read_chapter(ROOT / "solutions" / f"{c}.py").exercises
-    }
+    names = {name for c in build.chapter_names() for name in build.load_chapter(c).exercises}
     for path in (ROOT / "utils").glob("*.py"):
         text = path.read_text(encoding="utf-8")
         if any(f"\ndef {name}(" in text for name in names):

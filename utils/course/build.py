@@ -7,6 +7,7 @@ chapters/NN_name.ipynb (what a learner opens: no answers, no outputs). Both are 
 import argparse
 import ast
 import base64
+import functools
 import hashlib
 import itertools
 import json
@@ -112,6 +113,12 @@ def read_chapter(path: Path, tests: Path | None = None) -> Chapter:
         raise SourceError(f"{path}:1: the first cell must be markdown that starts with the chapter's title, `# ...`")
     exercises = _read_exercises(path, cells, read_checks(tests))
     return Chapter(path.stem, title[1], tuple(cells), exercises)
+
+
+@functools.cache
+def load_chapter(name: str) -> Chapter:
+    """One of the course's chapters by its name, parsed once per process; errors as for read_chapter."""
+    return read_chapter(ROOT / "solutions" / f"{name}.py")
 
 
 def read_checks(path: Path) -> dict[str, dict[str, int]]:
@@ -266,7 +273,7 @@ def _nbgrader(source: str, name: str, points: int | None) -> dict:
 def outputs() -> Iterator[tuple[Path, str]]:
     """Every generated notebook and its text."""
     for name in chapter_names():
-        chapter = read_chapter(ROOT / "solutions" / f"{name}.py")
+        chapter = load_chapter(name)
         yield ROOT / "solutions" / f"{name}.ipynb", render(chapter, answers=True)
         yield ROOT / "chapters" / f"{name}.ipynb", render(chapter, answers=False)
 

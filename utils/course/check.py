@@ -140,12 +140,11 @@ def run_checks(chapter: str, exercise: str, student: Student, *, seed: int = 0) 
 
 @functools.cache
 def _chapters() -> dict[str, build.Chapter]:
-    return {name: build.read_chapter(ROOT / "solutions" / f"{name}.py") for name in build.chapter_names()}
+    return {name: build.load_chapter(name) for name in build.chapter_names()}
 
 
 def start_chapter(name: str) -> None:
     """Get a notebook ready: explain undefined names in check cells, show where you are."""
-    torch.set_grad_enabled(True)
     shell, chapter = get_ipython(), _chapters()[name]
     if shell is not None and not _grading():
         shell.set_custom_exc((NameError,), _explain_name_error)

@@ -6,8 +6,7 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from utils import ROOT
-from utils.course.build import chapter_names, read_chapter
+from utils.course.build import chapter_names, load_chapter
 from utils.course.mutants import read_mutants
 
 
@@ -15,7 +14,7 @@ def inventory() -> dict:
     """Chapters -> exercises -> points, minutes, checks, mutants, alternatives."""
     chapters = []
     for name in chapter_names():
-        chapter = read_chapter(ROOT / "solutions" / f"{name}.py")
+        chapter = load_chapter(name)
         mutants, alternatives = read_mutants(name)
         exercises = [
             {

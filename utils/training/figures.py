@@ -48,7 +48,7 @@ def open_browser() -> Iterator:
 
 def run_figures(chapter: str) -> dict[str, go.Figure]:
     """Run a chapter's solution without its checks, which would count as attempts; return its named figures."""
-    cells = build.read_chapter(ROOT / "solutions" / f"{chapter}.py").cells
+    cells = build.load_chapter(chapter).cells
     code = [nbformat.v4.new_code_cell(cell.source) for cell in cells if cell.kind == "code" and not cell.check]
     where = {"metadata": {"path": str(ROOT / "solutions")}}
     client = NotebookClient(nbformat.v4.new_notebook(cells=code), timeout=900, resources=where)
