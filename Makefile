@@ -23,7 +23,7 @@ notebooks: .venv/ready
 	$(RUN) -m utils.course.build
 
 bench: .venv/ready
-	@for script in tests/bench/bench_*.py; do $(RUN) $$script || exit 1; done
+	$(RUN) -m tests.bench $(ARGS)
 
 .venv/ready: requirements.txt
 	@$(or $(PYTHON),false) -c '$(SUPPORTED)' || { \

@@ -249,6 +249,50 @@ def test_the_first_figure_is_drawn_without_a_network(lab: Lab):
     assert legend["y"] >= title["y"] + title["height"], "the legend lies on the title of the axis"
 
 
+def test_a_prediction_is_written_down_and_settled(lab: Lab):
+    cell = lab.run('predict(\n    "spring"')
+    button = cell.get_by_role("button", name="Write it down")
+    button.wait_for()
+    assert button.is_disabled() and not cell.locator(".course-instead").is_visible()
+    cell.get_by_label("about 1", exact=True).click()
+    readout = cell.locator(".widget-readout")
+    readout.click()
+    lab.page.keyboard.press("ControlOrMeta+A")
+    lab.page.keyboard.insert_text("90")
+    lab.page.keyboard.press("Enter")
+    lab.page.wait_for_function("button => !button.disabled", arg=button.element_handle())
+    lab.shoot("prediction", 'predict(\n    "spring"')
+    button.click()
+    change = cell.get_by_role("button", name="Change it")
+    change.wait_for()
+    assert lab.card('predict(\n    "spring"') == "You said about 1, 90 % sure."
+    lab.run('settle("spring"')
+    assert "and so it came out" in lab.card('settle("spring"')
+    lab.shoot("settled", 'settle("spring"')
+
+
+def test_the_panel_of_layers_follows_its_slider(lab: Lab):
+    source = "\n".join(
+        [
+            "import torch",
+            "from utils.widgets import ItemSet, explore_layers",
+            "acts = torch.randn(2, 8, 4, generator=torch.Generator().manual_seed(0))",
+            "show = lambda layer, item: (f'says {layer}', 'truth')",
+            "items = ItemSet(list('abcdefgh'), acts, torch.tensor([1, 3]), show, example='b')",
+            "explore_layers({'letter': items}, ['embed', 0])",
+        ]
+    )
+    lab.write("MY_CURVE = ", source)
+    cell = lab.run("from utils.widgets import ItemSet")
+    panel = cell.locator(".course-explorer .course-panel")
+    panel.wait_for()
+    assert "says 0" in panel.inner_text() and not cell.locator(".course-static").is_visible()
+    cell.locator(".noUi-handle").focus()
+    lab.page.keyboard.press("ArrowRight")
+    lab.page.wait_for_function("panel => panel.innerText.includes('says 1')", arg=cell.element_handle())
+    lab.shoot("panel", "from utils.widgets import ItemSet")
+
+
 def test_the_dark_theme_is_readable(lab: Lab):
     lab.command("apputils:change-theme", theme="JupyterLab Dark")
     lab.page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")

@@ -73,7 +73,10 @@ MISTAKES = {
         "fit_mass_mean_probe": "do not normalise it",
         "fit_ridge_probe": "twice l2 arrived",
         "score_by_layer": "does l2 reach fit_ridge_probe?",
+        "choose_layer": "the number of a row",
         "roc_auc": "no threshold is involved",
+        "logistic_regression_loss": "The factor 1/2 is missing",
+        "fit_logistic_regression_probe": "l2 has no effect",
     },
     "wrong": {
         "cache_resid_post": "a list of",
@@ -81,7 +84,10 @@ MISTAKES = {
         "fit_mass_mean_probe": "a dict",
         "fit_ridge_probe": "The bias is 0",
         "score_by_layer": "a list of 3",
+        "choose_layer": "expected two things",
         "roc_auc": "a str",
+        "logistic_regression_loss": "This is the sum over the examples",
+        "fit_logistic_regression_probe": "a tuple of 2",
     },
 }
 # The first lines of right answers that write to stderr in every way there is.

@@ -1,16 +1,19 @@
 """Notebooks run in their own kernel without a network: solutions to the end, learners' to the first stub."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
+import transformers
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from utils import ROOT
 from utils.course import build
+from utils.models import load_model
 
 CHAPTERS = build.chapter_names()
 SECONDS_PER_CELL = 900  # far more than any cell needs; only a hang takes longer
@@ -34,9 +37,27 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def run(path: Path, folder: Path) -> nbformat.NotebookNode:
-    """Execute a notebook in a folder; raises CellExecutionError at the first cell that does."""
+@pytest.fixture(scope="module")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT with MiniLM's tokenizer, on disk: it stands for the hub models of the At scale cells."""
+    folder, tokenizer = tmp_path_factory.mktemp("encoder"), load_model("minilm").tokenizer
+    shape = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.BertConfig(vocab_size=len(tokenizer), **shape)
+    transformers.BertForMaskedLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def run(path: Path, folder: Path, at_scale: Path | None = None) -> nbformat.NotebookNode:
+    """Execute a notebook in a folder; raises CellExecutionError at the first cell that does.
+
+    Args:
+        at_scale: a local model that takes the place of the hub's.
+    """
     notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if at_scale is not None:
+            cell.source = re.sub(r'load_if_possible\("[^"]+"', f'load_if_possible("{at_scale.as_posix()}"', cell.source)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_NETWORK))
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     client = NotebookClient(notebook, timeout=SECONDS_PER_CELL, resources={"metadata": {"path": str(folder)}})
@@ -48,13 +69,15 @@ def run(path: Path, folder: Path) -> nbformat.NotebookNode:
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_a_solution_notebook_runs_from_top_to_bottom(name: str, course: Path):
-    notebook = run(course / "solutions" / f"{name}.ipynb", course / "solutions")
+def test_a_solution_notebook_runs_from_top_to_bottom(name: str, course: Path, encoder_folder: Path):
+    notebook = run(course / "solutions" / f"{name}.ipynb", course / "solutions", at_scale=encoder_folder)
     errors = [o for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "error"]
     assert not errors
     warned = [o.text for cell in notebook.cells for o in cell.get("outputs", []) if o.get("name") == "stderr"]
     noise = [text for text in warned if "%|" not in text]  # progress bars are written there
     assert not noise, f"something is written to stderr: {noise[0][:300]}"
+    said = [o.get("text", "") for cell in notebook.cells for o in cell.get("outputs", [])]
+    assert not any("At scale is skipped" in text for text in said)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

@@ -27,6 +27,7 @@ NEEDED = (  # what a notebook imports; any version will do, so that Colab keeps 
     "filelock",
     "tqdm",
     "xxhash",
+    "psutil",
     "pytest",
 )
 

@@ -38,6 +38,7 @@ VERBS = (  # regular: "chased" is both past tense and participle, so active and 
     "touched", "noticed",
 )  # fmt: skip
 NOUNS_PER_GROUP = 2
+EARTH_RADIUS = 6371.0  # km, the mean radius
 
 
 @dataclass(frozen=True)
@@ -218,24 +219,83 @@ def split_groups(
     Raises:
         ValueError: If groups have more than one axis or fewer than two groups, or test_fraction is not inside (0, 1).
     """
-    if isinstance(groups, Tensor) and groups.ndim != 1:
-        raise ValueError(f"groups must have one axis [example], got shape {list(groups.shape)}; flatten it")
+    group_index = _number_groups(groups)
+    n_groups = len(group_index.unique())
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction must lie between 0 and 1, got {test_fraction}; 0.3 holds out 30 %")
-    group_of = groups.tolist() if isinstance(groups, Tensor) else groups
-    names = sorted(set(group_of))
-    if len(names) < 2:
+    if n_groups < 2:
         raise ValueError(
-            f"groups must hold at least 2 different groups, got {len(names)} in {len(group_of)} examples; "
+            f"groups must hold at least 2 different groups, got {n_groups} in {len(group_index)} examples; "
             "one group cannot stand on both sides: group by something finer"
         )
-    number = {name: index for index, name in enumerate(names)}
-    group_index = torch.tensor([number[name] for name in group_of])  # [example]
-    shuffled = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+    shuffled = torch.randperm(n_groups, generator=torch.Generator().manual_seed(seed))
     n_held_out = group_index.bincount()[shuffled].cumsum(dim=0)[:-1]  # examples in test after 1, 2, … groups
-    n_test_groups = 1 + int((n_held_out - test_fraction * len(group_of)).abs().argmin())
+    n_test_groups = 1 + int((n_held_out - test_fraction * len(group_index)).abs().argmin())
     is_test = torch.isin(group_index, shuffled[:n_test_groups])
     return (~is_test).nonzero().squeeze(1), is_test.nonzero().squeeze(1)
+
+
+def split_folds(
+    groups: list[str] | Int[Tensor, " example"], *, n_folds: int = 5, seed: int = 0
+) -> list[tuple[Int[Tensor, " train"], Int[Tensor, " test"]]]:
+    """Split n_folds times, so that every example is in one test fold, and no group on both sides.
+
+    For groups of very different size (countries and their cities), where one split depends on which of them it holds
+    out. The largest groups are dealt out first, each to the smallest fold; groups of equal size in random order.
+
+    Args:
+        groups: as for `split_groups`.
+        n_folds: from 2 to the number of different groups.
+        seed: another seed deals groups of equal size out differently.
+
+    Returns:
+        train_index, test_index for each fold, ascending.
+
+    Raises:
+        ValueError: If groups have more than one axis, or fewer different groups than folds, or n_folds is below 2.
+    """
+    group_index = _number_groups(groups)
+    sizes = group_index.bincount()  # [group]
+    if not 2 <= n_folds <= len(sizes):
+        raise ValueError(
+            f"n_folds must lie between 2 and the number of different groups, {len(sizes)}, got {n_folds}; 5 is usual"
+        )
+    shuffled = torch.randperm(len(sizes), generator=torch.Generator().manual_seed(seed))
+    fold_of_group, n_examples = torch.zeros_like(sizes), torch.zeros(n_folds, dtype=torch.int64)
+    for group in shuffled[sizes[shuffled].argsort(descending=True, stable=True)]:
+        fold_of_group[group] = n_examples.argmin()
+        n_examples[fold_of_group[group]] += sizes[group]
+    is_test = fold_of_group[group_index] == torch.arange(n_folds)[:, None]  # [fold example]
+    return [((~fold).nonzero().squeeze(1), fold.nonzero().squeeze(1)) for fold in is_test]
+
+
+def unit_vectors(latitude: Float[Tensor, " place"], longitude: Float[Tensor, " place"]) -> Float[Tensor, "place 3"]:
+    """Turn degrees into points on a sphere of radius 1, around which there is no jump at the date line.
+
+    The first axis points to 0°N 0°E, the second to 0°N 90°E, the third to the north pole.
+    """
+    latitude, longitude = latitude.deg2rad(), longitude.deg2rad()
+    x, y = latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin()
+    return torch.stack([x, y, latitude.sin()], dim=1)
+
+
+def great_circle_km(a: Float[Tensor, "*batch 3"], b: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
+    """Distance on the surface of the earth, taken as a sphere, between points given by their directions.
+
+    Args:
+        a, b: vectors from the centre of the earth; their length does not matter.
+    """
+    cross, dot = torch.linalg.cross(a, b).norm(dim=-1), (a * b).sum(dim=-1)
+    return EARTH_RADIUS * torch.atan2(cross, dot)  # exact also for points that are close together, where acos is not
+
+
+def _number_groups(groups: list[str] | Int[Tensor, " example"]) -> Int[Tensor, " example"]:
+    """Number the groups in order of their names, from 0."""
+    if isinstance(groups, Tensor) and groups.ndim != 1:
+        raise ValueError(f"groups must have one axis [example], got shape {list(groups.shape)}; flatten it")
+    group_of = groups.tolist() if isinstance(groups, Tensor) else groups
+    number = {name: index for index, name in enumerate(sorted(set(group_of)))}
+    return torch.tensor([number[name] for name in group_of], dtype=torch.int64)
 
 
 def _to_floats(values: tuple[str, ...]) -> Float[Tensor, " row"]:
@@ -270,6 +330,26 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> dict[str, tuple[str, ..
             f"{sorted({len(row) for row in rows})} fields; {cure}"
         )
     return dict(zip(columns, zip(*rows, strict=True), strict=True))
+
+
+def character_ngrams(texts: list[str], *, n_letters: tuple[int, ...] = (1, 2, 3)) -> list[str]:
+    """Spell texts out, for `bag_of_words`: "Lima" becomes "_ l i m a _ _l li im ma a_ _li lim ima ma_".
+
+    A baseline that sees the spelling and has never heard of a language. Lower case; "_" stands for the blanks between
+    words and at both ends; accents are kept, as a part of the spelling.
+
+    Args:
+        n_letters: lengths of the pieces.
+
+    Raises:
+        ValueError: If there are no texts, or no lengths, or a length is below 1.
+    """
+    if not texts:
+        raise ValueError("texts must hold at least one text, got an empty list; check the filter before it")
+    if min(n_letters, default=0) < 1:
+        raise ValueError(f"n_letters must hold lengths of at least 1, got {n_letters}; (1, 2, 3) is usual")
+    lines = ["_".join(["", *text.lower().split(), ""]) for text in texts]
+    return [" ".join(line[i : i + n] for n in n_letters for i in range(len(line) - n + 1)) for line in lines]
 
 
 def bag_of_words(texts: list[str], vocabulary: list[str]) -> Float[Tensor, "text word"]:

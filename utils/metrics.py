@@ -129,8 +129,11 @@ def bootstrap_interval(
         count = torch.bincount(group_of, minlength=n_groups).double()
         results = torch.cat([total[drawn].sum(dim=1) / count[drawn].sum(dim=1) for drawn in chunks])
     else:
-        members = torch.argsort(group_of, stable=True).split(torch.bincount(group_of).tolist())
-        indices = (torch.cat([members[group] for group in row]) for drawn in chunks for row in drawn.tolist())
+        order = torch.argsort(group_of, stable=True)
+        members = order.split(torch.bincount(group_of).tolist())
+        one_each = n_groups == len(values)  # then there is nothing to gather group by group, which is slow
+        rows = (row for drawn in chunks for row in drawn)
+        indices = (order[row] if one_each else torch.cat([members[group] for group in row.tolist()]) for row in rows)
         results = torch.tensor([float(statistic(values[index])) for index in indices], dtype=torch.float64)
     low, high = torch.quantile(results, torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)).tolist()
     return low, high

@@ -3,6 +3,7 @@
 Blue is True (positive, mine), orange is False (negative, yours). Intervals are 95 %; every axis says its unit.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
@@ -10,9 +11,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from utils.datasets import Places, great_circle_km, unit_vectors
+from utils.probes import LinearProbe
+
 BLUE, ORANGE, GREY = "#2563a8", "#d9730d", "#7a7f87"
 LINE_COLOURS = (BLUE, ORANGE, "#2f8f5b", "#8e5ba6", "#a3543a", "#5b6b7a")
 DASHES = ("dash", "dot", "dashdot")
+CONTINENT_COLOURS = ("#e69f00", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")  # Okabe & Ito, colour-blind safe
+MAP_WIDTH = 5.42  # the equator, in the units of the projection
 LAYER_TITLE = "layer (stream after the block)"
 
 
@@ -25,40 +31,66 @@ def plot_lines_by_layer(
     y_range: tuple[float, float] = (0, 1),
     intervals: Mapping[str, Float[Tensor, "layer 2"]] | None = None,
     baselines: Mapping[str, float] | None = None,
+    guess: Sequence[float] = (),
 ) -> go.Figure:
-    """Draw one line for each name over the layers, with bands for intervals and dashed baselines.
+    """Draw one line for each name over the layers, such as ["embed", 0, 1]; the rest as for plot_lines.
 
     Args:
-        lines: name -> one value for each layer.
-        layers: names of the layers, such as ["embed", 0, 1].
-        intervals: name -> lower and upper end at each layer.
-        baselines: name -> a value that does not depend on the layer, such as the majority class.
+        guess: a learner's own curve, drawn in grey; nothing if empty.
 
     Raises:
-        ValueError: If a line has another length than layers.
+        ValueError: If a line, or the guess, has another length than layers.
     """
     ticks = [str(layer) for layer in layers]
+    shared = {"title": title, "y_title": y_title, "y_range": y_range, "intervals": intervals, "baselines": baselines}
+    figure = plot_lines(lines, x=ticks, x_title=LAYER_TITLE, **shared)
+    if len(guess):
+        if len(guess) != len(ticks):
+            raise ValueError(f"your guess must have one number for each of the {len(ticks)} layers, got {len(guess)}")
+        figure.add_scatter(x=ticks, y=list(guess), name="your guess", mode="lines+markers", line_color=GREY)
+    return figure
+
+
+def plot_lines(
+    lines: Mapping[str, Float[Tensor, " point"]],
+    *,
+    x: Sequence[float] | Sequence[str] | Float[Tensor, " point"],
+    x_title: str,
+    title: str,
+    y_title: str,
+    y_range: tuple[float, float] = (0, 1),
+    intervals: Mapping[str, Float[Tensor, "point 2"]] | None = None,
+    baselines: Mapping[str, float] | None = None,
+    marks: Mapping[str, float] | None = None,
+) -> go.Figure:
+    """Draw one line for each name, with bands for intervals, dashed baselines, and upright lines for marks.
+
+    Args:
+        lines: name -> one value for each entry of x.
+        x: numbers, or names of steps, which are set at equal distances.
+        intervals: name -> lower and upper end at each point.
+        baselines: name -> a value that does not depend on x, such as the majority class.
+        marks: name -> a place on the x-axis, such as a theoretical limit; only where x are numbers.
+
+    Raises:
+        ValueError: If a line has another length than x.
+    """
+    x = x.tolist() if isinstance(x, Tensor) else list(x)
     figure = go.Figure()
     for colour, (name, values) in zip(LINE_COLOURS * len(lines), lines.items(), strict=False):
-        if len(values) != len(ticks):
-            raise ValueError(
-                f"line {name!r} must have one value for each of the {len(ticks)} layers, got {len(values)}"
-            )
+        if len(values) != len(x):
+            raise ValueError(f"line {name!r} must have one value for each of the {len(x)} points, got {len(values)}")
         if intervals and name in intervals:
             low, high = intervals[name].T.tolist()
-            band = {
-                "x": ticks + ticks[::-1],
-                "y": high + low[::-1],
-                "fill": "toself",
-                "fillcolor": colour,
-                "opacity": 0.18,
-            }
+            band = {"x": x + x[::-1], "y": high + low[::-1], "fill": "toself", "fillcolor": colour, "opacity": 0.18}
             figure.add_scatter(**band, line_width=0, mode="lines", hoverinfo="skip", showlegend=False)
-        figure.add_scatter(x=ticks, y=values.tolist(), name=name, mode="lines+markers", line_color=colour)
+        figure.add_scatter(x=x, y=values.tolist(), name=name, mode="lines+markers", line_color=colour)
     _add_baselines(figure, baselines)
+    for name, place in (marks or {}).items():
+        figure.add_vline(x=place, line={"dash": "dot", "color": GREY}, name=name, showlegend=True)
     low, high = y_range
     edge = 0.03 * (high - low)  # so that points on the border are drawn whole
-    figure.update_xaxes(title=LAYER_TITLE, type="category")
+    figure.update_xaxes(title=x_title, type="category" if isinstance(x[0], str) else "linear")
     figure.update_yaxes(title=y_title, range=[low - edge, high + edge], zeroline=False)
     return _finish(figure, title)
 
@@ -107,16 +139,39 @@ def plot_bars(
     baselines: Mapping[str, float] | None = None,
 ) -> go.Figure:
     """Draw one bar for each name with its interval, and dashed baselines."""
-    figure = go.Figure()
-    names, heights = list(values), list(values.values())
-    error = {
-        "type": "data",
-        "array": [intervals[name][1] - values[name] for name in names],
-        "arrayminus": [values[name] - intervals[name][0] for name in names],
-    }
-    number = {"texttemplate": "%{y:.2f}", "textposition": "inside", "insidetextanchor": "middle", "textangle": 0}
-    figure.add_bar(x=names, y=heights, marker_color=BLUE, opacity=0.8, error_y=error, showlegend=False, **number)
+    figure = plot_grouped_bars({"": values}, intervals={"": intervals}, title=title, y_title=y_title, y_range=y_range)
+    figure.update_traces(showlegend=False)
     _add_baselines(figure, baselines)
+    return figure
+
+
+def plot_grouped_bars(
+    values: Mapping[str, Mapping[str, float]],
+    *,
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]],
+    title: str,
+    y_title: str,
+    y_range: tuple[float, float] = (0, 1),
+    number_format: str = ".2f",
+) -> go.Figure:
+    """Draw bars with their intervals, side by side where several series have the same name.
+
+    Args:
+        values: series -> name -> height; at most six series.
+        intervals: the same keys -> lower and upper end.
+        number_format: of the numbers in the bars, in d3's language: ",.0f" for thousands.
+    """
+    figure = go.Figure()
+    for colour, (series, bars) in zip(LINE_COLOURS, values.items(), strict=False):
+        names, ends = list(bars), intervals[series]
+        error = {
+            "type": "data",
+            "array": [ends[name][1] - bars[name] for name in names],
+            "arrayminus": [bars[name] - ends[name][0] for name in names],
+        }
+        text = {"texttemplate": f"%{{y:{number_format}}}", "textposition": "inside", "insidetextanchor": "middle"}
+        look = {"name": series, "marker_color": colour, "opacity": 0.8, "textangle": 0, **text}
+        figure.add_bar(x=names, y=list(bars.values()), error_y=error, **look)
     figure.update_yaxes(title=y_title, range=list(y_range))
     return _finish(figure, title)
 
@@ -160,6 +215,89 @@ def plot_swatches(
     return _finish(figure, title).update_layout(showlegend=False, height=90 + 27 * n_rows)
 
 
+def plot_world_map(
+    places: Places, predicted: Float[Tensor, "place 3"], *, shown: Sequence[int], title: str
+) -> go.Figure:
+    """Draw where places are (dots) and where they were predicted (circles), joined by the shortest way.
+
+    All places stand behind them in grey, so that the continents appear without a coastline.
+
+    Args:
+        predicted: directions from the centre of the earth, as from unit_vectors; their length does not matter.
+        shown: indices of the places whose errors are drawn; some forty can be told apart.
+
+    Raises:
+        ValueError: If there is not one prediction for each place.
+    """
+    if predicted.shape != (len(places.names), 3):
+        raise ValueError(f"predicted must be [place 3] for {len(places.names)} places, got {tuple(predicted.shape)}")
+    true = unit_vectors(places.latitude, places.longitude)
+    km = great_circle_km(true, predicted).tolist()
+    figure = go.Figure()
+    quiet = {"hoverinfo": "skip", "showlegend": False}
+    _add_on_map(figure, *_graticule(), mode="lines", line={"color": "#e9ebee", "width": 1}, **quiet)
+    _add_on_map(figure, true, mode="markers", marker={"size": 2, "color": "#a9aeb5"}, **quiet)
+    for continent, colour in zip(sorted(set(places.continents)), CONTINENT_COLOURS, strict=False):
+        rows = [row for row in shown if places.continents[row] == continent]
+        if not rows:
+            continue
+        ways = [_shortest_way(true[row], predicted[row]) for row in rows]
+        text = [f"{places.names[row]}, {places.countries[row]}: {km[row]:,.0f} km off" for row in rows]
+        look = {"mode": "markers", "legendgroup": continent, "hovertext": text, "hoverinfo": "text"}
+        line = {"color": colour, "width": 1}
+        _add_on_map(figure, *ways, mode="lines", line=line, opacity=0.6, legendgroup=continent, **quiet)
+        _add_on_map(figure, true[rows], marker={"size": 6, "color": colour}, name=continent, **look)
+        ring = {"size": 7, "color": "white", "line": {"color": colour, "width": 1.5}}
+        _add_on_map(figure, predicted[rows], marker=ring, showlegend=False, **look)
+    figure.update_xaxes(visible=False, range=[-2.72, 2.72], constrain="domain")
+    figure.update_yaxes(visible=False, range=[-0.95, 1.33], constrain="domain", scaleanchor="x")
+    margin = {"l": 8, "r": 8, "t": 45, "b": 40}
+    return _finish(figure, title).update_layout(margin=margin, hovermode="closest", legend_itemsizing="constant")
+
+
+def _add_on_map(figure: go.Figure, *paths: Float[Tensor, "point 3"], **look) -> None:
+    """Add paths on the globe as one trace of the plane, with a gap after each and where one leaves the map's edge."""
+    x, y = [], []
+    for path in paths:
+        for across, up in zip(*(axis.tolist() for axis in _equal_earth(path)), strict=True):
+            if look["mode"] == "lines" and x and x[-1] is not None and abs(across - x[-1]) > MAP_WIDTH / 2:
+                x.append(None)
+                y.append(None)
+            x.append(across)
+            y.append(up)
+        x.append(None)
+        y.append(None)
+    figure.add_scatter(x=x[:-1], y=y[:-1], **look)
+
+
+def _equal_earth(points: Float[Tensor, "point 3"]) -> tuple[Float[Tensor, " point"], Float[Tensor, " point"]]:
+    """Project directions from the centre of the earth to the plane, so that areas keep their proportions.
+
+    Equal Earth: Šavrič, Patterson & Jenny 2019, Int. J. Geogr. Inf. Sci. 33(3):454-465. Across from -2.71 to 2.71,
+    up from -1.32 to 1.32.
+    """
+    x, y, z = points.unbind(dim=1)
+    theta = (math.sqrt(3) / 2 * z / points.norm(dim=1)).asin()
+    a1, a2, a3, a4 = 1.340264, -0.081106, 0.000893, 0.003796
+    up = a1 * theta + a2 * theta**3 + a3 * theta**7 + a4 * theta**9
+    slope = a1 + 3 * a2 * theta**2 + 7 * a3 * theta**6 + 9 * a4 * theta**8  # of up, along theta
+    return 2 / math.sqrt(3) * torch.atan2(y, x) * theta.cos() / slope, up
+
+
+def _shortest_way(start: Float[Tensor, " 3"], end: Float[Tensor, " 3"]) -> Float[Tensor, "point 3"]:
+    """Points on the great circle between two directions."""
+    share = torch.linspace(0, 1, 40)[:, None]
+    return (1 - share) * start / start.norm() + share * end / end.norm()
+
+
+def _graticule() -> list[Float[Tensor, "point 3"]]:
+    """Meridians 90° apart, those at the edge a little inside it, and parallels 30° apart."""
+    latitude, longitude = torch.linspace(-90, 90, 61), torch.linspace(-179.99, 179.99, 61)
+    meridians = [(latitude, torch.full((61,), degrees)) for degrees in (-179.99, -90.0, 0.0, 90.0, 179.99)]
+    parallels = [(torch.full((61,), degrees), longitude) for degrees in (-30.0, 0.0, 30.0, 60.0)]
+    return [unit_vectors(*line) for line in (*meridians, *parallels)]
+
+
 def _finish(figure: go.Figure, title: str) -> go.Figure:
     """What all figures share: a size that fits a notebook, a quiet background, the legend at the bottom."""
     figure.update_layout(
@@ -171,3 +309,52 @@ def _finish(figure: go.Figure, title: str) -> go.Figure:
         font={"size": 13},
     )
     return figure
+
+
+def plot_classes(
+    points: Float[Tensor, "batch 2"],
+    labels: Bool[Tensor, " batch"],
+    *,
+    probes: Mapping[str, LinearProbe],
+    title: str,
+    class_names: tuple[str, str] = ("False", "True"),
+) -> go.Figure:
+    """Draw two classes in two dimensions and, for each probe, its threshold (a line) and its weight (an arrow).
+
+    Both axes have one scale, so that an arrow stands upright on its line. It points to the side of True; its length
+    says nothing.
+
+    Raises:
+        ValueError: If points are not [batch 2], or labels do not fit.
+    """
+    if points.ndim != 2 or points.shape[1] != 2 or labels.shape != points.shape[:1]:
+        raise ValueError(
+            f"points must be [batch 2] and labels [batch], got {tuple(points.shape)} and {tuple(labels.shape)}"
+        )
+    figure = go.Figure()
+    sides = [(class_names[0], ORANGE, "circle-open", ~labels), (class_names[1], BLUE, "circle", labels)]
+    for name, colour, symbol, chosen in sides:
+        marker = {"color": colour, "symbol": symbol, "size": 6, "opacity": 0.6}
+        x, y = points[chosen].T.tolist()
+        figure.add_scatter(x=x, y=y, mode="markers", marker=marker, name=name)
+    centre = points.mean(dim=0)
+    radius = float((points - centre).norm(dim=1).max())
+    for colour, (name, probe) in zip(LINE_COLOURS[2:] * len(probes), probes.items(), strict=False):
+        unit = probe.weight / probe.weight.norm()
+        foot = centre - float(probe(centre[None])) / probe.weight.norm() * unit  # the point of the line nearest to it
+        down = torch.stack([unit[1], -unit[0]]) * (1 if unit[0] > 0 else -1)  # along the line
+        x, y = torch.stack([foot - radius * down, foot + radius * down]).T.tolist()
+        share = float(((probe(points) > 0) == labels).float().mean())
+        line = {"color": colour, "width": 3}
+        figure.add_scatter(x=x, y=y, mode="lines", line=line, name=f"{name} ({share:.0%} right)")
+        tail = foot + 0.6 * radius * down  # where there are few points
+        (tail_x, tail_y), (head_x, head_y) = tail.tolist(), (tail + 0.35 * radius * unit).tolist()
+        arrow = {"showarrow": True, "arrowhead": 2, "arrowwidth": 3, "arrowcolor": colour, "text": ""}
+        figure.add_annotation(x=head_x, y=head_y, ax=tail_x, ay=tail_y, axref="x", ayref="y", **arrow)
+    low, high = points.amin(dim=0), points.amax(dim=0)
+    edge = 0.05 * (high - low)
+    (x_low, y_low), (x_high, y_high) = (low - edge).tolist(), (high + edge).tolist()
+    figure.update_xaxes(title="dimension 0", zeroline=False, range=[x_low, x_high])
+    figure.update_yaxes(title="dimension 1", zeroline=False, range=[y_low, y_high], scaleanchor="x")
+    legend = {"orientation": "v", "x": 1.02, "yref": "paper", "y": 1, "yanchor": "top"}
+    return _finish(figure, title).update_layout(legend=legend)

@@ -21,6 +21,7 @@ from torch import Tensor
 from utils.metrics import accuracy
 
 MAX_STEPS = 1000  # conjugate gradient steps; activations of MiniLM need 5 (l2 1) to 21 (l2 1e-5)
+MIN_STD = 1e-6  # of the largest: MiniLM's layer 5 has dimensions that vary by 1e-32 and 5e-9
 TOLERANCE = 1e-5  # stop where the gradient is this short, relative to its length at weight 0
 
 
@@ -129,7 +130,7 @@ def fit_logistic_regression_probe(
     """Fit logistic regression: the weight that minimises mean log-loss + l2/2 ‖weight‖² on standardised acts.
 
     The bias is not penalised. The same as scikit-learn's LogisticRegression(C=1 / (batch * l2)) after StandardScaler.
-    Dimensions that do not vary get weight 0. Several targets are independent probes, each one against the rest.
+    Dimensions that hardly vary get weight 0. Several targets are independent probes, each one against the rest.
 
     Args:
         acts, labels: as for fit_mass_mean_probe; acts are standardised here.
@@ -149,7 +150,8 @@ def fit_logistic_regression_probe(
         ones = x.new_ones(len(x), x.shape[1] + 1)  # [batch d_model+1]: the weight of the last column is the bias
         x = torch.sub(x, mean, out=ones[:, :-1])  # [batch d_model], a view of it
         std = (sum(rows.square().sum(dim=0) for rows in x.split(1024)) / len(x)).sqrt()  # rows that fit into the cache
-        std[std <= 10 * torch.finfo(x.dtype).eps * mean.abs()] = math.inf  # constant: weight 0
+        rounding = 10 * torch.finfo(x.dtype).eps * mean.abs()
+        std[(std <= rounding) | (std <= MIN_STD * std.max())] = math.inf  # constant, or as good as: weight 0
         x.div_(std)
         theta = _minimise_log_loss(ones, y.T.to(x.dtype).contiguous(), l2)  # [target d_model+1]
         parts.append((theta[:, :-1] / std, mean[None], theta[:, -1]))

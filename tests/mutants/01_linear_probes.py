@@ -66,6 +66,7 @@ MUTANTS = [
     ),
     Mutant("cache_resid_post", "+ 1\n", "+ OFFSET\n", "uses `OFFSET`, which is not defined"),
     Mutant("cache_resid_post", "stop_at_layer=stop", "stop_at_layer=min(stop, 3)", "raised"),
+    Mutant("cache_resid_post", "stop_at_layer=stop", "stop_at_layer=stop - 1", "the first block that does not run"),
     # pool_mean
     Mutant("pool_mean", "is_piece[:, 0] = False", "pass", "averaged over [CLS] too"),
     Mutant("pool_mean", "is_piece[torch.arange(len(last)), last] = False", "pass", "averaged over [SEP] too"),
@@ -87,6 +88,25 @@ MUTANTS = [
         "torch.full((len(acts[0]),), acts.shape[2] - 1)",
         "averaged over [SEP]",
     ),
+    Mutant(
+        "pool_mean",
+        "is_piece[torch.arange(len(last)), last] = False",
+        "is_piece[:, last] = False",
+        "other texts have their [SEP]",
+    ),
+    Mutant("pool_mean", "attention_mask.sum(dim=1) - 1", "attention_mask.sum(dim=1) - 2", "and [SEP] is not"),
+    Mutant(
+        "pool_mean",
+        '"lbpd,bp->lbd", acts, is_piece.to(acts.dtype)',
+        '"lbpd->lbd", acts[:, :, 1:-1]',
+        "the sum runs over",
+    ),
+    Mutant(
+        "pool_mean",
+        "    total =",
+        "    is_piece[torch.arange(len(last)), last - 1] = False\n    total =",
+        "left out the last word piece too",
+    ),
     Mutant("pool_mean", " / is_piece.sum(dim=1)[:, None]", "", "this is the sum"),
     Mutant("pool_mean", "is_piece.sum(dim=1)[:, None]", "attention_mask.sum(dim=1)[:, None]", "divided by"),
     Mutant("pool_mean", "is_piece.sum(dim=1)[:, None]", "acts.shape[2]", "divided by 8"),
@@ -107,6 +127,12 @@ MUTANTS = [
     # fit_mass_mean_probe
     Mutant("fit_mass_mean_probe", "weight = mu_pos - mu_neg", "weight = mu_neg - mu_pos", "points the wrong way"),
     Mutant("fit_mass_mean_probe", "weight = mu_pos - mu_neg", "weight = mu_pos", "close to a mean itself"),
+    Mutant(
+        "fit_mass_mean_probe",
+        "acts[labels].mean(dim=0), acts[~labels].mean(dim=0)",
+        "acts[labels].sum(dim=0) / len(acts), acts[~labels].sum(dim=0) / len(acts)",
+        "the difference of the sums of the classes",
+    ),
     Mutant(
         "fit_mass_mean_probe",
         "weight = mu_pos - mu_neg",
@@ -217,6 +243,12 @@ MUTANTS = [
         "The probe has seen",
     ),
     Mutant("score_by_layer", "> 0.5", "> 0", "is the threshold at 0.5"),
+    Mutant(
+        "score_by_layer",
+        "(predicted == labels[test]).float().mean()",
+        "(1 - (probe(acts_layer[test])[:, 0] - labels[test].float()).square().mean())",
+        "no whole number",
+    ),
     Mutant("score_by_layer", "[:, 0] > 0.5", " > 0.5", "labels of the same examples"),
     Mutant(
         "score_by_layer",
@@ -242,6 +274,32 @@ MUTANTS = [
     Mutant("score_by_layer", "return torch.stack(scores)", "return [float(score) for score in scores]", "a list of 3"),
     Mutant("score_by_layer", ".float().mean())", ".float().sum())", "accuracies lie between 0 and 1"),
     Mutant("score_by_layer", "labels.float()[:, None]", "labels.float()", "fit_ridge_probe wants targets [train 1]"),
+    # choose_layer
+    Mutant("choose_layer", "return layers[best_row], probe", "return best_row, probe", "the number of a row"),
+    Mutant(
+        "choose_layer", "acts[best_row][train]", "acts[layers[best_row]][train]", "Rows of `acts` are counted from 0"
+    ),
+    Mutant("choose_layer", "layers[best_row], probe", "layers[best_row - 1], probe", "in the same order"),
+    Mutant("choose_layer", "layers[best_row], probe", "('embed', 0, 1)[best_row], probe", "in the same order"),
+    Mutant("choose_layer", "layers[best_row], probe", "str(layers[best_row]), probe", "Take it from `layers`"),
+    Mutant("choose_layer", "labels, train, validation, l2)", "labels, train, train, l2)", "score with `validation`"),
+    Mutant("choose_layer", "scores.argmax()", "scores.argmin()", "choose the highest score"),
+    Mutant("choose_layer", "acts[best_row][train]", "acts[best_row - 1][train]", "fit it to the row that you name"),
+    Mutant(
+        "choose_layer",
+        "fit_ridge_probe(acts[best_row][train], labels[train].float()[:, None], l2)",
+        "fit_ridge_probe(acts[best_row], labels.float()[:, None], l2)",
+        "fit it to `train` alone",
+    ),
+    Mutant(
+        "choose_layer",
+        "fit_ridge_probe(acts[best_row][train], labels[train].float()[:, None], l2)",
+        "fit_ridge_probe(acts[best_row][validation], labels[validation].float()[:, None], l2)",
+        "fit it to `train` alone",
+    ),
+    Mutant("choose_layer", "[:, None], l2)", "[:, None], 1.0)", "does l2 reach the probe?"),
+    Mutant("choose_layer", "return layers[best_row], probe", "return layers[best_row]", "expected two things"),
+    Mutant("choose_layer", "return layers[best_row], probe", "return probe, layers[best_row]", "one of the names"),
     # roc_auc
     Mutant("roc_auc", " + (difference == 0).float().mean() / 2", "", "count as half a pair"),
     Mutant("roc_auc", "difference > 0", "difference >= 0", "count as half a pair"),
@@ -295,6 +353,220 @@ MUTANTS = [
         "roc_auc", "return float((difference > 0).float().mean()", "return str((difference > 0).float().mean()", "a str"
     ),
     Mutant("roc_auc", "if labels.all() or not labels.any():", "if False:", "there are no pairs"),
+    # logistic_regression_loss
+    Mutant("logistic_regression_loss", "losses.mean()", "losses.sum()", "This is the sum over the examples"),
+    Mutant(
+        "logistic_regression_loss",
+        "torch.where(labels, -logits, logits)",
+        "torch.where(labels, logits, -logits)",
+        "The signs are swapped",
+    ),
+    Mutant(
+        "logistic_regression_loss",
+        "torch.where(labels, -logits, logits)",
+        "-logits",
+        "Every example was taken for True",
+    ),
+    Mutant(
+        "logistic_regression_loss",
+        "losses.mean()",
+        "losses[labels].sum() / len(labels)",
+        "Only the examples that are True count",
+    ),
+    Mutant("logistic_regression_loss", "acts @ weight + bias", "acts @ weight", "The bias is missing in the logits"),
+    Mutant(
+        "logistic_regression_loss",
+        "acts @ weight + bias",
+        "acts @ weight[:, None] + bias",
+        "are your logits [batch 1]?",
+    ),
+    Mutant("logistic_regression_loss", "losses.mean()", "losses.mean() / 0.6931", "The logarithm is to base 2"),
+    Mutant(
+        "logistic_regression_loss",
+        "torch.nn.functional.softplus(torch.where(labels, -logits, logits))",
+        "(torch.sigmoid(logits) - labels.float()) ** 2",
+        "the squared error of the probabilities",
+    ),
+    Mutant("logistic_regression_loss", "l2 / 2 *", "l2 *", "The factor 1/2 is missing"),
+    Mutant("logistic_regression_loss", " + l2 / 2 * weight.square().sum()", "", "The penalty is missing"),
+    Mutant("logistic_regression_loss", "+ l2 / 2", "- l2 / 2", "it is a price, add it"),
+    Mutant(
+        "logistic_regression_loss",
+        "weight.square().sum()",
+        "(weight.square().sum() + bias**2)",
+        "The bias is in the penalty too",
+    ),
+    Mutant("logistic_regression_loss", "weight.square().sum()", "weight.norm()", "take its square"),
+    Mutant(
+        "logistic_regression_loss", "weight.square().sum()", "weight.abs().sum()", "the sizes of the weights added up"
+    ),
+    Mutant(
+        "logistic_regression_loss", "weight.square().sum()", "weight.square().mean()", "the mean of the squared weights"
+    ),
+    Mutant(
+        "logistic_regression_loss",
+        "weight.square().sum()",
+        "weight.square().sum() / len(acts)",
+        "divided by the number of examples",
+    ),
+    Mutant(
+        "logistic_regression_loss",
+        "torch.nn.functional.softplus(torch.where(labels, -logits, logits))",
+        "-torch.where(labels, torch.sigmoid(logits), 1 - torch.sigmoid(logits)).log()",
+        "exp(200) is infinite in float32",
+    ),
+    Mutant(
+        "logistic_regression_loss",
+        "torch.nn.functional.softplus(torch.where(labels, -logits, logits))",
+        "(1 + torch.where(labels, -logits, logits).exp()).log()",
+        "exp(200) is infinite in float32",
+    ),
+    Mutant(
+        "logistic_regression_loss",
+        "torch.nn.functional.softplus(torch.where(labels, -logits, logits))",
+        "-(torch.sigmoid(torch.where(labels, logits, -logits)) + 1e-8).log()",
+        "or a small number added to it",
+    ),
+    Mutant(
+        "logistic_regression_loss",
+        "weight.square().sum()",
+        "weight.detach().square().sum()",
+        "The penalty has no part in it",
+    ),
+    Mutant(
+        "logistic_regression_loss",
+        "return losses.mean()",
+        "return losses.mean().detach()",
+        "The log-loss has no part in it",
+    ),
+    Mutant(
+        "logistic_regression_loss",
+        "return losses.mean() + l2 / 2 * weight.square().sum()",
+        "return (losses.mean() + l2 / 2 * weight.square().sum()).detach().item()",
+        "PyTorch has to differentiate it",
+    ),
+    Mutant(
+        "logistic_regression_loss",
+        "    logits =",
+        "    weight, bias = weight.detach(), bias.detach()\n    logits =",
+        "must return a scalar tensor with a gradient",
+    ),
+    Mutant("logistic_regression_loss", "losses.mean() +", "losses +", "shape"),
+    Mutant(
+        "logistic_regression_loss", "acts @ weight + bias", "weight @ acts + bias", "`acts @ weight + bias` is [batch]"
+    ),
+    # fit_logistic_regression_probe
+    Mutant(
+        "fit_logistic_regression_probe",
+        "weight = weight_z.detach() / std",
+        "weight = weight_z.detach()",
+        "in standardised units: divide it",
+    ),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "weight = weight_z.detach() / std",
+        "weight = weight_z.detach() * std",
+        "NaN or infinite",
+    ),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "bias_z.detach() - weight @ mean",
+        "bias_z.detach()",
+        "The bias takes up the mean",
+    ),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "bias_z.detach() - weight @ mean",
+        "bias_z.detach() + weight @ mean",
+        "the logit is 0 at",
+    ),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "bias_z.detach() - weight @ mean",
+        "-weight @ mean",
+        "Does the bias take up the means",
+    ),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "z = (acts - mean) / std",
+        "std = torch.ones_like(std)\n    z = (acts - mean) / std",
+        "acts were not standardised",
+    ),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "z = (acts - mean) / std",
+        "std = torch.ones_like(std)\n    z = (acts - mean) / std",
+        "standardise each dimension by itself",
+    ),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "acts.std(dim=0, correction=0)",
+        "acts.std().expand(acts.shape[1]).clone()",
+        "standardise each dimension by itself",
+    ),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "    std[std < 1e-6 * std.max()] = torch.inf",
+        "    pass",
+        "do not divide by it",
+    ),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "    std[std < 1e-6 * std.max()] = torch.inf",
+        "    std[std == 0] = 1.0",
+        "may be a rounding error",
+    ),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "    std[std < 1e-6 * std.max()] = torch.inf",
+        "    std = std + 1e-8",
+        "may be a rounding error",
+    ),
+    Mutant("fit_logistic_regression_probe", "z, labels, l2)", "z, labels, 0.0)", "l2 has no effect"),
+    Mutant("fit_logistic_regression_probe", "z, labels, l2)", "z, labels, 2 * l2)", "Twice l2 arrived"),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "z, labels, l2)",
+        "z, labels, l2 / len(acts))",
+        "l2 is divided by the number of examples",
+    ),
+    Mutant("fit_logistic_regression_probe", "z, labels, l2)", "z, labels, l2**2)", "does l2 reach your loss as it is?"),
+    Mutant("fit_logistic_regression_probe", "z, labels, l2)", "z, ~labels, l2)", "It points the wrong way"),
+    Mutant("fit_logistic_regression_probe", "max_iter=300", "max_iter=4", "take more steps"),
+    Mutant("fit_logistic_regression_probe", "max_iter=300", "max_iter=2", "This is where the first step leads"),
+    Mutant(
+        "fit_logistic_regression_probe",
+        'torch.optim.LBFGS([weight_z, bias_z], max_iter=300, line_search_fn="strong_wolfe")',
+        "torch.optim.SGD([weight_z, bias_z], lr=0.5)",
+        "take more steps",
+    ),
+    Mutant("fit_logistic_regression_probe", "    optimizer.step(closure)\n", "", "It is 0, as at the start"),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "    optimizer.step(closure)\n    weight = weight_z.detach() / std",
+        "    weight = (z[labels].mean(dim=0) - z[~labels].mean(dim=0)) / std",
+        "the difference of the class means",
+    ),
+    Mutant("fit_logistic_regression_probe", "        optimizer.zero_grad()\n", "", "with zero_grad()"),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "return LinearProbe(weight=weight, ",
+        "return LinearProbe(weight=weight_z, ",
+        "standardised units",
+    ),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "return LinearProbe(weight=weight, bias=bias_z.detach() - weight @ mean)",
+        "return weight, bias_z.detach() - weight @ mean",
+        "a tuple of 2",
+    ),
+    Mutant(
+        "fit_logistic_regression_probe",
+        "if labels.all() or not labels.any():",
+        "if False:",
+        "there is nothing to tell apart",
+    ),
+    Mutant("fit_logistic_regression_probe", "raise ValueError(", "raise RuntimeError(", "expected a ValueError"),
 ]
 
 ALTERNATIVES = [
@@ -439,6 +711,29 @@ def score_by_layer(acts, labels, train, test, l2):
 """,
     ),
     Alternative(
+        "choose_layer",
+        """
+def choose_layer(acts, labels, train, validation, layers, l2):
+    best = (-1.0, None, None)
+    for name, stream in zip(layers, acts):
+        probe = fit_ridge_probe(stream[train], labels[train].float()[:, None], l2)
+        right = int(((probe(stream[validation])[:, 0] > 0.5) == labels[validation]).sum())
+        if right > best[0]:
+            best = (right, name, probe)
+    return best[1], best[2]
+""",
+    ),
+    Alternative(
+        "choose_layer",
+        """
+def choose_layer(acts, labels, train, validation, layers, l2):
+    scores = dict(zip(layers, score_by_layer(acts, labels, train, validation, l2).tolist()))
+    name = max(scores, key=scores.get)
+    stream = acts[layers.index(name)].index_select(0, train)
+    return name, fit_ridge_probe(stream, labels[train].unsqueeze(1).to(torch.float32), l2)
+""",
+    ),
+    Alternative(
         "roc_auc",
         """
 def roc_auc(scores, labels):
@@ -460,6 +755,76 @@ def roc_auc(scores, labels):
     if not high or not low:
         raise ValueError("no pairs")
     return sum((h > l) + (h == l) / 2 for h in high for l in low) / len(high) / len(low)
+""",
+    ),
+    Alternative(
+        "logistic_regression_loss",
+        """
+import torch.nn.functional as F
+
+
+def logistic_regression_loss(weight, bias, acts, labels, l2):
+    logits = torch.einsum("bd,d->b", acts, weight) + bias
+    return F.binary_cross_entropy_with_logits(logits, labels.float()) + 0.5 * l2 * weight @ weight
+""",
+    ),
+    Alternative(
+        "logistic_regression_loss",
+        """
+def logistic_regression_loss(weight, bias, acts, labels, l2):
+    signs = labels.to(acts.dtype) * 2 - 1
+    total = torch.zeros(())
+    for vector, sign in zip(acts, signs):
+        margin = sign * ((vector * weight).sum() + bias)
+        total = total + torch.logaddexp(torch.zeros(()), -margin)
+    return total / len(acts) + l2 * sum(w**2 for w in weight) / 2
+""",
+    ),
+    Alternative(
+        "fit_logistic_regression_probe",
+        """
+def fit_logistic_regression_probe(acts, labels, l2):
+    # Newton's method in float64, on the dimensions that vary
+    x, y = acts.double(), labels.double()
+    if y.mean() in (0.0, 1.0):
+        raise ValueError("one class only")
+    mean, std = x.mean(dim=0), x.std(dim=0, correction=0)
+    varies = std > 1e-6 * std.max()
+    z = torch.cat([(x - mean)[:, varies] / std[varies], torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
+    price = torch.full((z.shape[1],), l2, dtype=x.dtype)
+    price[-1] = 0.0
+    theta = torch.zeros_like(price)
+    for _ in range(30):
+        p = torch.sigmoid(z @ theta)
+        gradient = z.T @ (p - y) / len(y) + price * theta
+        hessian = (z * (p * (1 - p))[:, None]).T @ z / len(y) + torch.diag(price)
+        theta = theta - torch.linalg.solve(hessian, gradient)
+    weight = torch.zeros_like(mean)
+    weight[varies] = theta[:-1] / std[varies]
+    return LinearProbe(weight=weight.float(), bias=(theta[-1] - weight @ mean).float())
+""",
+    ),
+    Alternative(
+        "fit_logistic_regression_probe",
+        """
+def fit_logistic_regression_probe(acts, labels, l2):
+    # plain gradient descent with momentum, by autograd
+    n_true = int(labels.sum())
+    if n_true == 0 or n_true == len(labels):
+        raise ValueError(f"{n_true} of {len(labels)} labels are True: one class only")
+    mean, std = acts.mean(dim=0), acts.std(dim=0)
+    scale = torch.where(std > 1e-6 * std.max(), 1 / std.clamp(min=1e-30), 0.0)
+    z = (acts - mean) * scale
+    theta = torch.zeros(acts.shape[1] + 1)
+    step = 1 / (torch.linalg.matrix_norm(z, 2) ** 2 / 4 / len(z) + 0.25 + l2)
+    velocity = torch.zeros_like(theta)
+    for _ in range(400):
+        ahead = (theta + 0.9 * velocity).requires_grad_()
+        loss = logistic_regression_loss(ahead[:-1], ahead[-1], z, labels, l2)
+        velocity = 0.9 * velocity - step * torch.autograd.grad(loss, ahead)[0]
+        theta = theta + velocity
+    weight = theta[:-1] * scale
+    return LinearProbe(weight, theta[-1] - weight @ mean)
 """,
     ),
 ]

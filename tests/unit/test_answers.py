@@ -64,10 +64,34 @@ def test_score_by_layer(chapter_01: dict, data):
     assert torch.allclose(chapter_01["score_by_layer"](acts, labels, train, test, 4.0), theirs)
 
 
+def test_choose_layer(chapter_01: dict, data):
+    acts, labels, _ = data
+    acts, train, validation = torch.stack([acts, acts.flip(0)]), torch.arange(60), torch.arange(60, 90)
+    layer, probe = chapter_01["choose_layer"](acts, labels, train, validation, ["embed", 3], 4.0)
+    best = int(probes.score_by_layer(acts, labels, train, validation, l2=4.0).argmax())
+    assert layer == ["embed", 3][best]
+    assert same(probe, probes.fit_ridge_probe(acts[best][train], labels[train].float()[:, None], l2=4.0))
+
+
 def test_roc_auc(chapter_01: dict, data):
     acts, labels, _ = data
     scores = acts[:, 0].round()  # with ties
     assert chapter_01["roc_auc"](scores, labels) == pytest.approx(float(metrics.roc_auc(scores, labels)))
+
+
+def test_logistic_regression_loss(chapter_01: dict, data):
+    acts, labels, targets = data
+    weight, bias = targets[:20, 0], torch.tensor(-0.3)
+    log_loss = torch.nn.functional.binary_cross_entropy_with_logits(acts @ weight + bias, labels.float())
+    theirs = log_loss + 0.4 / 2 * weight.square().sum()
+    assert torch.allclose(chapter_01["logistic_regression_loss"](weight, bias, acts, labels, 0.4), theirs)
+
+
+def test_fit_logistic_regression_probe(chapter_01: dict, data):
+    acts, labels, _ = data
+    for l2 in (0.01, 0.5):
+        theirs = probes.fit_logistic_regression_probe(acts, labels, l2=l2)
+        assert same(chapter_01["fit_logistic_regression_probe"](acts, labels, l2), theirs)
 
 
 def test_every_exercise_of_chapter_01_is_compared(chapter_01: dict):

@@ -12,11 +12,15 @@ import torch
 from utils import datasets
 from utils.datasets import (
     bag_of_words,
+    character_ngrams,
+    great_circle_km,
     load_agent_sentences,
     load_colours,
     load_places,
     load_sentiment_words,
+    split_folds,
     split_groups,
+    unit_vectors,
     word_stems,
 )
 
@@ -271,3 +275,85 @@ def test_bag_of_words_marks_known_words_once():
 def test_bag_of_words_refuses_what_has_no_meaning(texts: list[str], vocabulary: list[str]):
     with pytest.raises(ValueError, match=r"texts and vocabulary must|every word once"):
         bag_of_words(texts, vocabulary)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_folds_test_every_example_once_and_share_no_group(seed):
+    countries = load_places().countries
+    folds = split_folds(countries, seed=seed)
+    assert torch.equal(torch.cat([test for _, test in folds]).sort().values, torch.arange(2500))
+    for train, test in folds:
+        assert not {countries[i] for i in train} & {countries[i] for i in test}
+        assert torch.equal(torch.cat([train, test]).sort().values, torch.arange(2500))
+        assert (train.diff() > 0).all() and (test.diff() > 0).all()
+        assert abs(len(test) - 500) < 20  # the largest of 155 countries has 396 of 2,500 cities
+
+
+def test_folds_have_a_group_each_even_where_one_group_holds_nearly_everything():
+    folds = split_folds(["a"] * 90 + ["b", "c", "d", "e"])
+    assert sorted(len(test) for _, test in folds) == [1, 1, 1, 1, 90]
+
+
+def test_folds_follow_their_seed_and_not_the_order_of_the_examples():
+    names = [f"name {i}" for i in range(60)]
+    held_out = [{names[i] for i in test} for _, test in split_folds(names, n_folds=3, seed=1)]
+    assert held_out == [{names[::-1][i] for i in test} for _, test in split_folds(names[::-1], n_folds=3, seed=1)]
+    assert held_out != [{names[i] for i in test} for _, test in split_folds(names, n_folds=3, seed=2)]
+    numbers = torch.tensor([7, 7, 3, 3, 5])
+    assert [len(test) for _, test in split_folds(numbers, n_folds=3)] == [2, 2, 1]
+    before = torch.random.get_rng_state()
+    split_folds(names)
+    assert torch.equal(before, torch.random.get_rng_state()), "the global generator was used"
+
+
+@pytest.mark.parametrize(
+    "groups, n_folds, message",
+    [
+        (["a", "b", "a"], 3, "between 2 and the number of different groups, 2, got 3"),
+        (["a", "b", "c"], 1, "between 2 and the number of different groups, 3, got 1"),
+        ([], 5, "number of different groups, 0, got 5"),
+        (torch.zeros(2, 3, dtype=torch.int64), 2, r"one axis \[example\], got shape \[2, 3\]"),
+    ],
+)
+def test_folds_that_cannot_be_made_say_why(groups, n_folds, message):
+    with pytest.raises(ValueError, match=message):
+        split_folds(groups, n_folds=n_folds)
+
+
+def test_ngrams_spell_out_a_name_with_its_ends():
+    assert character_ngrams(["Lima"]) == ["_ l i m a _ _l li im ma a_ _li lim ima ma_"]
+    assert character_ngrams([" São  Paulo"], n_letters=(3,)) == ["_sã são ão_ o_p _pa pau aul ulo lo_"]
+    assert character_ngrams(["a"], n_letters=(9,)) == [""]
+
+
+def test_a_bag_of_ngrams_tells_where_in_a_word_the_letters_stand():
+    counts = bag_of_words(character_ngrams(["purna", "nagpur"]), ["pur", "ur_", "_pu"])
+    assert counts.tolist() == [[1, 0, 1], [1, 1, 0]]
+
+
+@pytest.mark.parametrize(("texts", "n_letters"), [([], (1,)), (["a"], ()), (["a"], (2, 0))])
+def test_ngrams_refuse_what_has_no_meaning(texts: list[str], n_letters: tuple[int, ...]):
+    with pytest.raises(ValueError, match=r"texts must hold|n_letters must hold"):
+        character_ngrams(texts, n_letters=n_letters)
+
+
+def test_unit_vectors_point_where_they_should():
+    latitude, longitude = torch.tensor([0.0, 0, 90, 0, -90]), torch.tensor([0.0, 90, 33, 180, 0])
+    expected = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0], [0, 0, -1]])
+    assert torch.allclose(unit_vectors(latitude, longitude), expected, atol=1e-6)
+
+
+def test_nothing_jumps_at_the_date_line():
+    fiji, samoa = unit_vectors(torch.tensor([-17.0, -14.0]), torch.tensor([179.0, -172.0]))
+    assert great_circle_km(fiji, samoa) < 1100
+
+
+def test_distances_on_the_globe_are_known_ones():
+    x, y, _ = torch.eye(3)
+    assert great_circle_km(x, y) == pytest.approx(10_007.5, abs=1)  # a quarter of the meridian of a sphere
+    assert great_circle_km(x, -x) == pytest.approx(20_015.1, abs=1)
+    near = unit_vectors(torch.tensor([50.0, 50.0]), torch.tensor([8.0, 8.01]))
+    assert great_circle_km(near[0], near[1]) == pytest.approx(0.7148, rel=0.01)  # 0.01° of longitude, times cos 50°
+    london, paris = unit_vectors(torch.tensor([51.507, 48.857]), torch.tensor([-0.128, 2.352]))
+    assert great_circle_km(london, paris) == pytest.approx(344, abs=2)
+    assert great_circle_km(0.2 * london, 7 * paris) == pytest.approx(float(great_circle_km(london, paris)), rel=1e-4)

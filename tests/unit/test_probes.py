@@ -195,6 +195,14 @@ def test_constant_dimensions_get_weight_0(fitter):
         assert probe.weight[:, -2:].tolist() == [[0, 0]] * 3
 
 
+def test_dimensions_that_hardly_vary_get_weight_0():
+    """As in MiniLM's layer 5, where standardising would blow up what is left of them."""
+    acts, numbers = draw()
+    tiny = 5e-9 * numbers[:, :1] + 1e-32 * torch.randn(len(acts), 1, generator=torch.Generator().manual_seed(1))
+    probe = fit(fit_logistic_regression_probe, torch.cat([acts, tiny], dim=1), numbers)
+    assert probe.weight[:, -1].tolist() == [0] * 3
+
+
 @pytest.mark.parametrize("fitter", FITTERS)
 def test_acts_that_are_all_the_same_say_nothing(fitter):
     probe = fit(fitter, torch.full((90, 4), 7.3), torch.where(torch.arange(90) % 3 == 0, 1.0, -1.0))

@@ -24,7 +24,7 @@ from utils import ROOT
 from utils.course import build, feedback
 from utils.course.expect import describe
 from utils.course.namespace import Cell, Namespace, build_namespace
-from utils.course.progress import read_progress, record_attempt
+from utils.course.progress import read_predictions, read_progress, record_attempt
 from utils.course.student import Student, StudentError, local_student
 
 STUDENT = pytest.StashKey[tuple[Student, int]]()  # a student that is handed in, and the seed: see tests/conftest.py
@@ -143,13 +143,28 @@ def _chapters() -> dict[str, build.Chapter]:
     return {name: build.load_chapter(name) for name in build.chapter_names()}
 
 
+_started: str | None = None  # the chapter that this process's notebook is about
+
+
 def start_chapter(name: str) -> None:
     """Get a notebook ready: explain undefined names in check cells, show where you are."""
-    shell, chapter = get_ipython(), _chapters()[name]
-    if shell is not None and not _grading():
+    global _started
+    shell, chapter, _started = get_ipython(), _chapters()[name], name
+    if shell is not None and not is_grading():
         shell.set_custom_exc((NameError,), _explain_name_error)
         rows = read_progress().get(name, {})
         display(feedback.Card(*feedback.welcome(chapter, rows)))
+
+
+def current_chapter() -> str:
+    """The chapter that start_chapter got ready.
+
+    Raises:
+        RuntimeError: If it was not called in this kernel.
+    """
+    if _started is None:
+        raise RuntimeError("no chapter is started; run the cells at the top down to start_chapter(...), then this one")
+    return _started
 
 
 def check(function: Callable | str) -> float | None:
@@ -165,11 +180,11 @@ def check(function: Callable | str) -> float | None:
         NotWritten, CheckFailed: So that a run of the whole notebook stops here; the reason is shown above.
     """
     chapter, name = _identify(function)
-    with _without_stderr() if _grading() else contextlib.nullcontext():
+    with _without_stderr() if is_grading() else contextlib.nullcontext():
         results, seconds = _run_live(chapter, name, function)
     earned = sum(result.earned for result in results)
     exercise = chapter.exercises[name]
-    if _grading():
+    if is_grading():
         print(feedback.report(exercise, results, seconds)[1])
         return float(earned)
     kind, attempts = results[0].kind, 0
@@ -236,11 +251,12 @@ def _explain_name_error(shell, kind, error, trace, tb_offset=None) -> None:
 
 
 def progress() -> None:
-    """Show every chapter's exercises: done or not, points, attempts."""
-    display(feedback.Card(*feedback.progress_table(list(_chapters().values()), read_progress())))
+    """Show every chapter's exercises: done or not, points, attempts; and how many predictions came out right."""
+    table = feedback.progress_table(list(_chapters().values()), read_progress(), read_predictions())
+    display(feedback.Card(*table))
 
 
-def _grading() -> bool:
+def is_grading() -> bool:
     """Whether nbgrader runs this notebook: then nothing is recorded, drawn or raised."""
     return "NBGRADER_EXECUTION" in os.environ
 

@@ -1,14 +1,16 @@
 """How results look: every card as HTML for notebooks and as plain text for everything else."""
 
 import html
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from utils.course.build import Chapter, Exercise
     from utils.course.check import CheckResult
+    from utils.course.progress import Prediction, Predictions
 
 NOT_TRIED = ("undefined", "unwritten", "borrowed")  # reasons for which no check could run
 HINTS_FROM_ATTEMPT = 2  # the first hint comes with the second failed attempt, the next with the third
@@ -88,8 +90,30 @@ def welcome(chapter: "Chapter", rows: dict[str, dict[str, int]]) -> tuple[str, s
     return _card(GREEN if done == len(chapter.exercises) else GREY, _inline(text)), text
 
 
-def progress_table(chapters: Sequence["Chapter"], progress: dict) -> tuple[str, str]:
-    """All exercises of all chapters, as (HTML, text)."""
+def question(name: str, asked: "Prediction") -> tuple[str, str]:
+    """A question that waits for a prediction, as (HTML, text), with the line to write where no form can be shown."""
+    line = f'predict("{name}", ..., choice={json.dumps(asked.options[0], ensure_ascii=False)}, confidence=0.7)'
+    rows = [" · ".join(asked.options), f"Run this cell to choose, or write your answer into it: `{line}`"]
+    instead = "".join(f'<div style="margin-top:6px">{_inline(row)}</div>' for row in rows)
+    body = f'<b>{_inline(asked.question)}</b><div class="course-instead">{instead}</div>'
+    return _card(GREY, body), "\n  ".join([asked.question, *rows])
+
+
+def prediction(row: "Prediction", note: str = "") -> tuple[str, str]:
+    """What was predicted and what came out, as far as it is known, as (HTML, text)."""
+    right = row.choice is not None and row.choice == row.outcome
+    sentences = "It came out: {outcome}. (You wrote no prediction down.)"
+    if row.choice is not None:
+        sentences = f"You said {{choice}}, {100 * row.confidence:.0f} % sure"
+        sentences += ", and so it came out." if right else "." if row.outcome is None else ". It came out: {outcome}."
+    bold = {key: f"<b>{html.escape(str(getattr(row, key)))}</b>" for key in ("choice", "outcome")}
+    body = f"{sentences.format(**bold)} {html.escape(note)}".strip()
+    text = f"{sentences.format(choice=row.choice, outcome=row.outcome)} {note}".strip()
+    return _card(GREEN if right else GREY, body), text
+
+
+def progress_table(chapters: Sequence["Chapter"], progress: dict, predictions: "Predictions") -> tuple[str, str]:
+    """All exercises of all chapters, and what became of the predictions, as (HTML, text)."""
     lines, rows = [], []
     for chapter in chapters:
         mine = progress.get(chapter.name, {})
@@ -108,11 +132,22 @@ def progress_table(chapters: Sequence["Chapter"], progress: dict) -> tuple[str, 
                 f'<tr><td style="text-align:left"><b style="color:{colour}">{mark}</b> {exercise.number} '
                 f"<code>{name}</code></td><td>{score}</td><td>{tries}</td></tr>"
             )
+        if counts := _count_predictions(predictions.get(chapter.name, {}).values()):
+            lines.append(f"  {counts}")
+            rows.append(f'<tr><td colspan="3" style="text-align:left;color:{GREY}">{counts}</td></tr>')
     total = sum(e.points for c in chapters for e in c.exercises.values())
     earned = sum(row["earned"] for rows_ in progress.values() for row in rows_.values())
     lines.append(f"{earned} of {total} points")
     table = f'<table style="border-collapse:collapse">{"".join(rows)}</table><b>{earned} of {total} points</b>'
     return _card(GREY, table), "\n".join(lines)
+
+
+def _count_predictions(rows: Iterable["Prediction"]) -> str:
+    """Such as 'predictions: 3 written down, 2 settled, 1 right'; nothing if none was written down."""
+    written = [row for row in rows if row.choice is not None]
+    n_settled = sum(row.outcome is not None for row in written)
+    n_right = sum(row.choice == row.outcome for row in written)
+    return f"predictions: {len(written)} written down, {n_settled} settled, {n_right} right" if written else ""
 
 
 def _card(colour: str, body: str) -> str:
