@@ -67,9 +67,10 @@ from torch import Tensor
 from utils import plots
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
-from utils.datasets import load_sentiment_words, split_groups, word_stems
+from utils.datasets import load_sentiment_words
 from utils.models import load_model
 from utils.probes import LinearProbe
+from utils.splits import split_groups, word_stems
 
 SEED = 0  # for the split into training and test words
 start_chapter("01_linear_probes")
@@ -821,7 +822,8 @@ assert predictions.std(dim=0).mean() < 0.9 * rgb[test_names].std(dim=0).mean()  
 # *Predict first:* of a city that it never saw, does the probe find the country, the continent, or nothing?
 
 # %%
-from utils.datasets import great_circle_km, load_places, split_folds, unit_vectors
+from utils.datasets import great_circle_km, load_places, unit_vectors
+from utils.splits import split_folds
 
 places = load_places()
 points = unit_vectors(places.latitude, places.longitude)  # [city 3]

@@ -1,7 +1,7 @@
-"""Texts, labels and splits by name: three tables of human data, one set of written sentences, one way to split.
+"""Texts and labels by name: three tables of human data, one set of written sentences, and baselines that see text.
 
     words = load_sentiment_words()                                       # words.words, words.valence [word]
-    train, test = split_groups(word_stems(words.words), seed=0)          # indices; no stem on both sides
+    counts = bag_of_words(texts, vocabulary)                             # [text word]
 
 Every loader returns fresh lists and tensors, so nothing you change in them reaches the next load. Whose the data are,
 what was left out and how to rebuild them stands in the card beside each table, utils/assets/NAME.card.json.
@@ -112,7 +112,7 @@ class AgentSentences:
 def load_sentiment_words() -> SentimentWords:
     """Load 7,118 English words with their valence.
 
-    Many are forms of one another (abandon, abandoned, abandons): split them by `word_stems`.
+    Many are forms of one another (abandon, abandoned, abandons): split them by `splits.word_stems`.
 
     Raises:
         ValueError: If the table is missing, damaged or edited.
@@ -159,7 +159,7 @@ def load_agent_sentences() -> AgentSentences:
     Within a group every animal meets every occupation, with every verb, both ways round and in both voices. So each
     bag of words occurs once with either label, and bag of words scores .50 by construction; so does "the first noun
     is the agent" over both voices (1.00 on active, 0.00 on passive). The groups share no noun: split them with
-    `split_groups(data.groups)`, and the test sentences hold nouns that the probe has never seen.
+    `splits.split_groups(data.groups)`, and the test sentences hold nouns that the probe has never seen.
     """
     rows = []
     for index, animal in enumerate(ANIMALS):
@@ -174,99 +174,6 @@ def load_agent_sentences() -> AgentSentences:
     return AgentSentences(
         sentences, torch.tensor(labels), voices, animals, occupations, verbs, groups=torch.tensor(groups)
     )
-
-
-def word_stems(words: list[str], n_letters: int = 5) -> list[str]:
-    """Shorten words to their first letters: a rough stem, to keep abandon and abandoned on one side of a split.
-
-    Too coarse at times (intel: intelligent, intellect), never too fine for a common ending. Opposites by prefix
-    (kind, unkind) get different stems; so a probe that reads the rest of the word gains nothing from them.
-
-    Args:
-        words: Any words; shorter ones stay whole.
-        n_letters: Letters kept.
-
-    Returns:
-        One stem per word, the groups for `split_groups`.
-
-    Raises:
-        ValueError: If there are no words or n_letters is below 1.
-    """
-    if not words:
-        raise ValueError("words must hold at least one word, got an empty list; check the filter before it")
-    if n_letters < 1:
-        raise ValueError(f"n_letters must be at least 1, got {n_letters}; 5 is a usual choice")
-    return [word[:n_letters] for word in words]
-
-
-def split_groups(
-    groups: list[str] | Int[Tensor, " example"], *, test_fraction: float = 0.3, seed: int = 0
-) -> tuple[Int[Tensor, " train"], Int[Tensor, " test"]]:
-    """Split examples into train and test so that no group stands on both sides.
-
-    The groups are shuffled and taken for test until their share of the examples is as near to test_fraction as whole
-    groups allow; either side gets at least one group. Which groups are drawn depends on the seed and on the groups,
-    not on the order of the examples. If every example is its own group (colour names), this is a random split.
-
-    Args:
-        groups: Group of each example: an entity, a stem, a country, a number.
-        test_fraction: Share of examples to hold out, between 0 and 1.
-        seed: Another seed draws other groups.
-
-    Returns:
-        train_index, test_index: ascending, together every example once.
-
-    Raises:
-        ValueError: If groups have more than one axis or fewer than two groups, or test_fraction is not inside (0, 1).
-    """
-    group_index = _number_groups(groups)
-    n_groups = len(group_index.unique())
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction must lie between 0 and 1, got {test_fraction}; 0.3 holds out 30 %")
-    if n_groups < 2:
-        raise ValueError(
-            f"groups must hold at least 2 different groups, got {n_groups} in {len(group_index)} examples; "
-            "one group cannot stand on both sides: group by something finer"
-        )
-    shuffled = torch.randperm(n_groups, generator=torch.Generator().manual_seed(seed))
-    n_held_out = group_index.bincount()[shuffled].cumsum(dim=0)[:-1]  # examples in test after 1, 2, … groups
-    n_test_groups = 1 + int((n_held_out - test_fraction * len(group_index)).abs().argmin())
-    is_test = torch.isin(group_index, shuffled[:n_test_groups])
-    return (~is_test).nonzero().squeeze(1), is_test.nonzero().squeeze(1)
-
-
-def split_folds(
-    groups: list[str] | Int[Tensor, " example"], *, n_folds: int = 5, seed: int = 0
-) -> list[tuple[Int[Tensor, " train"], Int[Tensor, " test"]]]:
-    """Split n_folds times, so that every example is in one test fold, and no group on both sides.
-
-    For groups of very different size (countries and their cities), where one split depends on which of them it holds
-    out. The largest groups are dealt out first, each to the smallest fold; groups of equal size in random order.
-
-    Args:
-        groups: as for `split_groups`.
-        n_folds: from 2 to the number of different groups.
-        seed: another seed deals groups of equal size out differently.
-
-    Returns:
-        train_index, test_index for each fold, ascending.
-
-    Raises:
-        ValueError: If groups have more than one axis, or fewer different groups than folds, or n_folds is below 2.
-    """
-    group_index = _number_groups(groups)
-    sizes = group_index.bincount()  # [group]
-    if not 2 <= n_folds <= len(sizes):
-        raise ValueError(
-            f"n_folds must lie between 2 and the number of different groups, {len(sizes)}, got {n_folds}; 5 is usual"
-        )
-    shuffled = torch.randperm(len(sizes), generator=torch.Generator().manual_seed(seed))
-    fold_of_group, n_examples = torch.zeros_like(sizes), torch.zeros(n_folds, dtype=torch.int64)
-    for group in shuffled[sizes[shuffled].argsort(descending=True, stable=True)]:
-        fold_of_group[group] = n_examples.argmin()
-        n_examples[fold_of_group[group]] += sizes[group]
-    is_test = fold_of_group[group_index] == torch.arange(n_folds)[:, None]  # [fold example]
-    return [((~fold).nonzero().squeeze(1), fold.nonzero().squeeze(1)) for fold in is_test]
 
 
 def unit_vectors(latitude: Float[Tensor, " place"], longitude: Float[Tensor, " place"]) -> Float[Tensor, "place 3"]:
@@ -287,15 +194,6 @@ def great_circle_km(a: Float[Tensor, "*batch 3"], b: Float[Tensor, "*batch 3"]) 
     """
     cross, dot = torch.linalg.cross(a, b).norm(dim=-1), (a * b).sum(dim=-1)
     return EARTH_RADIUS * torch.atan2(cross, dot)  # exact also for points that are close together, where acos is not
-
-
-def _number_groups(groups: list[str] | Int[Tensor, " example"]) -> Int[Tensor, " example"]:
-    """Number the groups in order of their names, from 0."""
-    if isinstance(groups, Tensor) and groups.ndim != 1:
-        raise ValueError(f"groups must have one axis [example], got shape {list(groups.shape)}; flatten it")
-    group_of = groups.tolist() if isinstance(groups, Tensor) else groups
-    number = {name: index for index, name in enumerate(sorted(set(group_of)))}
-    return torch.tensor([number[name] for name in group_of], dtype=torch.int64)
 
 
 def _to_floats(values: tuple[str, ...]) -> Float[Tensor, " row"]:

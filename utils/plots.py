@@ -95,6 +95,35 @@ def plot_lines(
     return _finish(figure, title)
 
 
+def plot_slopes(
+    slopes: Mapping[str, Float[Tensor, "2"]],
+    *,
+    intervals: Mapping[str, Float[Tensor, "2 2"]],
+    steps: tuple[str, str],
+    title: str,
+    y_title: str,
+    y_range: tuple[float, float] = (0, 1),
+) -> go.Figure:
+    """Draw what happens to each name from one step to the next: two points with intervals and a line between them.
+
+    Args:
+        slopes: name -> its value at the first and the second step; the legend holds both.
+        intervals: name -> [step end], lower and upper end at each step.
+    """
+    figure = go.Figure()
+    for i, (name, values) in enumerate(slopes.items()):
+        above, below = intervals[name][:, 1] - values, values - intervals[name][:, 0]
+        error = {"type": "data", "array": above.tolist(), "arrayminus": below.tolist(), "thickness": 1.5}
+        label = f"{name}: {values[0]:.2f} → {values[1]:.2f}"
+        x = [0.03 * i, 1 + 0.03 * i]  # side by side, so that every interval is seen
+        line = {"mode": "lines+markers", "line_color": LINE_COLOURS[i % len(LINE_COLOURS)], "error_y": error}
+        figure.add_scatter(x=x, y=values.tolist(), name=label, **line)
+    middle = 0.015 * (len(slopes) - 1)
+    figure.update_xaxes(tickvals=[middle, 1 + middle], ticktext=list(steps), range=[-0.2, 1.3], zeroline=False)
+    figure.update_yaxes(title=y_title, range=list(y_range))
+    return _finish(figure, title)
+
+
 def plot_logit_histogram(
     logits: Float[Tensor, " batch"],
     labels: Bool[Tensor, " batch"],

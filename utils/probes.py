@@ -177,6 +177,31 @@ def score_by_layer(
     return accuracy(probe(acts[:, test]) - 0.5, labels[test]).to(acts.dtype)
 
 
+def selectivity(
+    acts: Float[Tensor, "example d_model"],
+    labels: Bool[Tensor, " example"],
+    control: Bool[Tensor, " example"],
+    train: Int[Tensor, " train"],
+    test: Int[Tensor, " test"],
+    *,
+    l2: float = 0.1,
+) -> float:
+    """Accuracy of a logistic regression probe on the task minus that on the control task, on the test examples.
+
+    Hewitt & Liang 2019, arXiv:1909.03368. Near 0 the probe can learn any labels of these words, and its accuracy says
+    nothing about the network.
+
+    Args:
+        control: labels drawn by lot, see splits.control_labels.
+        train, test: indices; the words of the test examples occur in training, or the control cannot be learned.
+        l2: as for fit_logistic_regression_probe, the same for both.
+    """
+    both = torch.stack([labels, control], dim=1)  # [example 2]
+    probe = fit_logistic_regression_probe(acts[train], both[train], l2=l2)
+    task, lot = accuracy(probe(acts[test]), both[test]).tolist()
+    return task - lot
+
+
 def _minimise_log_loss(
     x: Float[Tensor, "batch dim"], y: Float[Tensor, "target batch"], l2: float
 ) -> Float[Tensor, "target dim"]:

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from utils.course.feedback import Card
+from utils.plots import BLUE
 
 N_NEAREST = 5
 N_SUGGESTED = 8
@@ -90,16 +91,45 @@ def explore_layers(sets: Mapping[str, ItemSet], layers: Sequence[int | str]) -> 
     item.observe(refresh, "value")
     layer.observe(refresh, "value")
     change_set(None)
-    explorer = _Explorer([kinds, item, layer, panel])
-    explorer.add_class("course-explorer")
-    explorer.static = _static(sets, layers)
-    return explorer
+    return _Explorer([kinds, item, layer, panel], _static(sets, layers))
+
+
+def explore_capacity(
+    probes: Sequence[str], *, task: Float[Tensor, " probe"], control: Float[Tensor, " probe"]
+) -> ipywidgets.VBox:
+    """A slider over probes, from weak to strong: accuracy on the task, on the control task, and the selectivity.
+
+    Args:
+        probes: their names.
+
+    Raises:
+        ValueError: If there is not one accuracy of each kind for each probe.
+    """
+    if not len(probes) == len(task) == len(control) > 0:
+        raise ValueError(f"probes, task and control must be as many, got {len(probes)}, {len(task)}, {len(control)}")
+    values = {"task": task.tolist(), "control task": control.tolist(), "selectivity": (task - control).tolist()}
+    probe = ipywidgets.SelectionSlider(options=[(name, row) for row, name in enumerate(probes)], value=0)
+    probe.description = "probe"
+    panel = ipywidgets.HTML()
+
+    def refresh(_) -> None:
+        panel.value = _table([], [(name, _bar(column[probe.value])) for name, column in values.items()])
+
+    probe.observe(refresh, "value")
+    refresh(None)
+    rows = [(name, *(f"{column[row]:.2f}" for column in values.values())) for row, name in enumerate(probes)]
+    lines = [f"{name}: task {t}, control task {c}, selectivity {d}" for name, t, c, d in rows]
+    table = _table(["probe", *values], [(html.escape(row[0]), *row[1:]) for row in rows])
+    return _Explorer([probe, panel], _static_card(table, lines))
 
 
 class _Explorer(ipywidgets.VBox):
     """A panel in two outputs, because JupyterLab says "model not found" in place of a panel whose kernel is gone."""
 
-    static = Card("", "")
+    def __init__(self, children: Sequence[ipywidgets.Widget], static: Card):
+        super().__init__(children)
+        self.static = static
+        self.add_class("course-explorer")
 
     def _ipython_display_(self) -> None:
         display(self.static)
@@ -137,7 +167,7 @@ def _nearest(items: ItemSet, row: int, index: int) -> list[tuple[str, float]]:
 
 
 def _static(sets: Mapping[str, ItemSet], layers: Sequence[int | str]) -> Card:
-    """The example of each set at all layers; hidden where a living panel follows."""
+    """The example of each set at all layers."""
     tables, lines = [], []
     for kind, items in sets.items():
         index = _held_out(items)[items.example]
@@ -151,7 +181,12 @@ def _static(sets: Mapping[str, ItemSet], layers: Sequence[int | str]) -> Card:
             lines.append(f"  {layer!s:>5}  {_as_text(predicted)}  nearest: {near}")
         tables.append(f"<p><b>{html.escape(items.example)}</b>; the truth: {_as_html(true)}</p>")
         tables.append(_table(["layer", "the probe says", "nearest by cosine"], rows))
-    return Card(f'{_STYLE}<div class="course-static">{"".join(tables)}</div>', "\n".join(lines))
+    return _static_card("".join(tables), lines)
+
+
+def _static_card(tables: str, lines: Sequence[str]) -> Card:
+    """What stands in place of a panel, and is hidden where a living one follows."""
+    return Card(f'{_STYLE}<div class="course-static">{tables}</div>', "\n".join(lines))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -163,6 +198,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         lines.append(f'<tr><th style="{_CELL};color:{_GREY};font-weight:normal">{first}</th>{body}</tr>')
     table = f'<table style="border-collapse:collapse">{"".join(lines)}</table>'
     return f'<div class="course-panel" style="{_BOX}">{table}</div>'
+
+
+def _bar(share: float) -> str:
+    """A share as a bar with its number."""
+    style = f"display:inline-block;height:0.9em;background:{BLUE};width:{12 * max(share, 0):.2f}em"
+    return f'<span style="{style}"></span> {share:.2f}'
 
 
 def _as_html(value: str | Tensor) -> str:

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from tests.bench.common import Row, time_pairs
 from utils.activations import cache_pooled
-from utils.datasets import load_sentiment_words, split_groups, word_stems
+from utils.datasets import load_sentiment_words
 from utils.metrics import accuracy
 from utils.models import load_model
 from utils.probes import LinearProbe, fit_logistic_regression_probe, fit_ridge_probe
+from utils.splits import split_groups, word_stems
 
 N, N_TEST, D_MODEL, N_TARGETS = 10_000, 2_000, 512, 192  # 192 targets: 64 squares x 3 states
 L2 = 1 / N  # logistic regression: scikit-learn's default, C = 1

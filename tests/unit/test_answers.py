@@ -2,10 +2,15 @@
 
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from utils import activations, metrics, probes
+from utils import activations, interventions, metrics, probes, splits
 from utils.course import build
 from utils.course.namespace import Cell, build_namespace
+from utils.datasets import load_colours
 from utils.models import random_model
 from utils.probes import LinearProbe
 
@@ -18,6 +23,11 @@ def solutions(chapter: str) -> dict:
 @pytest.fixture(scope="module")
 def chapter_01() -> dict:
     return solutions("01_linear_probes")
+
+
+@pytest.fixture(scope="module")
+def chapter_02() -> dict:
+    return solutions("02_trusting_probes")
 
 
 @pytest.fixture
@@ -94,6 +104,93 @@ def test_fit_logistic_regression_probe(chapter_01: dict, data):
         assert same(chapter_01["fit_logistic_regression_probe"](acts, labels, l2), theirs)
 
 
-def test_every_exercise_of_chapter_01_is_compared(chapter_01: dict):
-    exercises = build.load_chapter("01_linear_probes").exercises
+def test_split_by_vocabulary(chapter_02: dict):
+    words = [set(name.replace("/", " ").split()) for name in load_colours().names]
+    train, test = chapter_02["split_by_vocabulary"](words, 0.2, 5)
+    theirs = splits.split_by_vocabulary(words, test_fraction=0.2, seed=5)
+    assert torch.equal(train, theirs[0]) and torch.equal(test, theirs[1])
+
+
+def test_control_labels(chapter_02: dict):
+    words = [f"word{i % 40}" for i in range(100)]
+    labels = torch.tensor([i % 40 % 3 == 0 for i in range(100)])
+    assert torch.equal(chapter_02["control_labels"](words, labels, 3), splits.control_labels(words, labels, seed=3))
+
+
+def test_selectivity(chapter_02: dict, data):
+    acts, labels, _ = data
+    control, train, test = labels.roll(1), torch.arange(60), torch.arange(60, 90)
+    theirs = probes.selectivity(acts, labels, control, train, test, l2=0.2)
+    assert chapter_02["selectivity"](acts, labels, control, train, test, 0.2) == pytest.approx(theirs, abs=1e-6)
+
+
+def test_bootstrap_interval(chapter_02: dict, data):
+    acts, labels, _ = data
+    values, groups = acts[:, 0] + 3 * labels, torch.arange(90) // 4 * 7  # the last group is smaller
+    low, high = chapter_02["bootstrap_interval"](values, groups, 20_000, 0)
+    theirs = metrics.bootstrap_interval(values, groups=groups, n_resamples=20_000, seed=1)
+    assert (low, high) == pytest.approx(theirs, abs=0.03 * (high - low))  # chance moves an end by 0.7 % of the width
+
+
+def test_pattern_from_filter(chapter_02: dict, data):
+    acts, _, targets = data
+    weight = targets[:20, 0]
+    theirs = interventions.pattern_from_filter(acts, weight)
+    assert torch.allclose(chapter_02["pattern_from_filter"](acts, weight), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [90, 15])  # more and fewer examples than dimensions
+def test_fit_leace_eraser(chapter_02: dict, data, n: int):
+    acts, labels, _ = data
+    acts, labels = acts[:n], labels[:n]
+    answer, theirs = chapter_02["fit_leace_eraser"](acts, labels), interventions.fit_leace_eraser(acts, labels)
+    assert answer.matrix.dtype == theirs.matrix.dtype
+    assert torch.allclose(answer.matrix, theirs.matrix, atol=1e-5)
+    assert torch.allclose(answer.bias, theirs.bias, atol=1e-4)
+
+
+def test_score_chosen_probe(chapter_02: dict, data):
+    """Against a loop over scikit-learn's probes."""
+    acts, labels, _ = data
+    acts = torch.stack([acts, acts + labels[:, None] * torch.linspace(0, 3, 20), acts.flip(0)])
+    parts, strengths = torch.randperm(90, generator=torch.Generator().manual_seed(0)).split([40, 25, 25]), [0.1, 300.0]
+    fit, validation, test = (part.numpy() for part in parts)
+    y, trials = labels.numpy(), []
+    for x in acts.numpy():
+        for l2 in strengths:
+            ridge = Ridge(alpha=l2).fit(x[fit], y[fit].astype(float))
+            trials.append([((ridge.predict(x[part]) > 0.5) == y[part]).mean() for part in (validation, test)])
+    best = max(score for score, _ in trials)
+    chosen = [score for at_validation, score in trials if at_validation == best]
+    assert len(chosen) == 1  # or the answer would be free to take either
+    assert chapter_02["score_chosen_probe"](acts, labels, *parts, strengths) == pytest.approx(chosen[0])
+
+
+def test_online_codelength(chapter_02: dict, data):
+    """Against scikit-learn's probes and log-loss."""
+    acts, labels, _ = data
+    acts = acts + labels[:, None] * torch.linspace(0, 2, 20)
+    x, y, bits = acts.double().numpy(), labels.numpy(), 12.0
+    for start, end in ((12, 30), (30, 90)):
+        probe = make_pipeline(StandardScaler(), LogisticRegression(C=1 / (start * 0.2), tol=1e-9, max_iter=5000))
+        p = probe.fit(x[:start], y[:start]).predict_proba(x[start:end])
+        bits += log_loss(y[start:end], p, normalize=False, labels=[False, True]) / 0.6931472  # ln 2
+    assert chapter_02["online_codelength"](acts, labels, [12, 30, 90], 0.2) == pytest.approx(bits, rel=1e-4)
+
+
+def test_predict_on_circle(chapter_02: dict, data):
+    """Against two of scikit-learn's probes and complex numbers."""
+    acts, _, targets = data
+    positions = (targets[:, 0] * 5) % 7
+    phase = torch.exp(2j * torch.pi * positions[:60] / 7)
+    cosine, sine = (Ridge(alpha=4.0).fit(acts[:60].numpy(), part.numpy()) for part in (phase.real, phase.imag))
+    x, y = (torch.from_numpy(probe.predict(acts[60:].numpy())) for probe in (cosine, sine))
+    theirs = torch.complex(x, y).angle() / (2 * torch.pi) * 7 % 7
+    answer = chapter_02["predict_on_circle"](acts[:60], positions[:60], acts[60:], 7, 4.0)
+    assert torch.allclose(answer.double(), theirs.double(), atol=1e-3)
+
+
+@pytest.mark.parametrize("chapter", build.chapter_names())
+def test_every_exercise_is_compared(chapter: str):
+    exercises = build.load_chapter(chapter).exercises
     assert {f"test_{name}" for name in exercises} <= set(globals())

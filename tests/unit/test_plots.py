@@ -44,6 +44,21 @@ def test_lines_over_numbers_hold_baselines_and_marks():
     assert steps.layout.xaxis.type == "category" and list(steps.data[0].x) == ["random", "no shared word"]
 
 
+def test_slopes_hold_both_steps_and_their_intervals():
+    figure = plots.plot_slopes(
+        {"bag of words": torch.tensor([0.6, -0.1])},
+        intervals={"bag of words": torch.tensor([[0.5, 0.65], [-0.2, 0.1]])},
+        steps=("random", "no shared word"),
+        title="t",
+        y_title="R²",
+    )
+    line = figure.data[0]
+    assert line.name == "bag of words: 0.60 → -0.10" and list(line.y) == pytest.approx([0.6, -0.1])
+    assert list(line.error_y.array) == pytest.approx([0.05, 0.2])
+    assert list(line.error_y.arrayminus) == pytest.approx([0.1, 0.1])
+    assert list(figure.layout.xaxis.ticktext) == ["random", "no shared word"]
+
+
 def test_a_histogram_counts_every_example_once():
     logits, labels = torch.tensor([-2.0, -1.0, 0.5, 3.0, 3.0]), torch.tensor([False, False, False, True, True])
     figure = plots.plot_logit_histogram(logits, labels, title="t")

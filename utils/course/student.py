@@ -23,11 +23,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils import ROOT, activations, metrics, models, probes
+from utils import ROOT, activations, interventions, metrics, models, probes, splits
 from utils.course import wire
 from utils.course.namespace import Namespace
 
-ANSWER_MODULES = (activations, metrics, probes)  # where the answers of the exercises live, once their chapter is over
+ANSWER_MODULES = (
+    activations,
+    interventions,
+    metrics,
+    probes,
+    splits,
+)  # where the answers of the exercises live, once their chapter is over
 
 
 class StudentError(AssertionError):
