@@ -777,7 +777,7 @@ assert task[-1] > 0.98 and by_lot[-1] > 0.93 and change[0] < 0.06 and 0.25 < cha
 assert (task - by_lot).argmax() in (1, 2, 3) and 0.35 < (task - by_lot).max() < 0.46
 
 # %% [markdown]
-# **Read it.** From left to right the probe gets better at the task, and much better at a task without any meaning. With 512 hidden units it knows nearly every label that was drawn by lot, and its 0.99 on sentiment is no evidence at all. The probe that tells most about the network is a weak one: 8 to 32 directions.
+# **Read it.** From left to right the probe gets better at the task, and much better at a task without any meaning. With 512 hidden units it knows nearly every label that was drawn by lot, and its near-perfect score on sentiment is no evidence at all. The probe that tells most about the network is a weak one: 8 to 32 directions.
 #
 # That does not mean that linear probes are right by nature. It means: **report the control next to the score.** Move the slider, and read the three numbers for each probe.
 
@@ -1092,10 +1092,12 @@ def share_flipped(direction: Float[Tensor, " d_model"], truth: Bool[Tensor, " th
 
 
 def share_changed_by_erasing(labels: Bool[Tensor, " thing"]) -> float:
+    """Share of answers that change when a feature is erased from every stream."""
     erased = fit_leace_eraser(stream[fit], labels[fit])(stream)
     return float((planted_output(erased) != planted_output(stream)).float().mean())
 
 
+# %%
 noise = torch.randn(D_PLANTED, generator=generator)
 noise *= probes["colour"].weight.norm() / noise.norm()  # a random direction of the same length
 flipped = {
@@ -1124,7 +1126,7 @@ assert flipped["push size"] > 0.9 and flipped["push colour"] < 0.03 and flipped[
 assert 0.4 < flipped["erase size"] < 0.55 and flipped["erase colour"] < 0.03
 
 # %% [markdown]
-# **Read it.** The two probes cannot be told apart by their accuracy. The two *directions* can: pushing along size turns nine answers in ten around, and erasing it leaves a coin toss. With colour, next to nothing happens. Colour is **decodable, and not used**. [Ravichander et al. 2021](https://arxiv.org/abs/2005.00719) show trained networks that hold properties which their task does not need.
+# **Read it.** The two probes cannot be told apart by their accuracy. The two *directions* can: pushing along size turns nine answers in ten around, and erasing it changes nearly half of them: a coin toss is left. With colour, next to nothing happens. Colour is **decodable, and not used**. [Ravichander et al. 2021](https://arxiv.org/abs/2005.00719) show trained networks that hold properties which their task does not need.
 #
 # One more step. In the world, properties go together. Let large things be red, nine times out of ten, and fit the colour probe again:
 
@@ -1488,7 +1490,7 @@ assert circle_error(months["trained"], in_order) < 0.5 and circle_error(months["
 assert 2.5 < null.mean() < 4.0 and null.min() > 1.0
 
 # %% [markdown]
-# **Read it.** The missing month lands a third of a step from its place, in a circle that it had no part in drawing. Shuffled months miss by three steps, which is chance.
+# **Read it.** The missing month lands a third of a step from its place, in a circle that it had no part in drawing. Shuffled months miss by three to four steps. Pointing anywhere would miss by three.
 
 # %% [markdown]
 # ## What you keep

@@ -109,11 +109,12 @@ def explore_capacity(
         raise ValueError(f"probes, task and control must be as many, got {len(probes)}, {len(task)}, {len(control)}")
     values = {"task": task.tolist(), "control task": control.tolist(), "selectivity": (task - control).tolist()}
     probe = ipywidgets.SelectionSlider(options=[(name, row) for row, name in enumerate(probes)], value=0)
-    probe.description = "probe"
+    probe.description, probe.readout = "probe", False  # the panel names it: the slider's own line is too short
     panel = ipywidgets.HTML()
 
     def refresh(_) -> None:
-        panel.value = _table([], [(name, _bar(column[probe.value])) for name, column in values.items()])
+        bars = [(name, _bar(column[probe.value])) for name, column in values.items()]
+        panel.value = _table([], [("probe", html.escape(probes[probe.value])), *bars])
 
     probe.observe(refresh, "value")
     refresh(None)

@@ -121,9 +121,9 @@ def test_the_capacity_panel_shows_the_probe_of_its_slider():
     task, control = torch.tensor([0.7, 0.99]), torch.tensor([0.5, 0.95])
     explorer = explore_capacity(["weak", "<strong>"], task=task, control=control)
     slider, panel = explorer.children
-    assert text_of(panel.value) == "task 0.70 control task 0.50 selectivity 0.20"
+    assert text_of(panel.value) == "probe weak task 0.70 control task 0.50 selectivity 0.20"
     slider.value = 1
-    assert text_of(panel.value) == "task 0.99 control task 0.95 selectivity 0.04"
+    assert text_of(panel.value) == "probe <strong> task 0.99 control task 0.95 selectivity 0.04"
     assert "<strong>: task 0.99, control task 0.95, selectivity 0.04" in repr(explorer.static)
     assert "&lt;strong&gt;" in explorer.static.html and "<strong>" not in explorer.static.html
     with pytest.raises(ValueError, match="as many, got 1, 2, 2"):
