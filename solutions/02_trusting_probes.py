@@ -277,6 +277,7 @@ def score_colours(acts: Float[Tensor, "name d_model"], split, seed: int) -> floa
     return score(train, test, max(L2_GRID, key=lambda l2: score(fit, validation, l2)))
 
 
+# %%
 def bag_for(split, seed: int) -> Float[Tensor, "name word"]:
     """The bag of words; its columns are the words of the training names."""
     vocabulary = sorted(set().union(*(words[i] for i in split(words, 0.3, seed)[0])))
@@ -731,6 +732,7 @@ def mlp_logits(acts, labels, train, width: int, seed: int = SEED) -> Float[Tenso
     return net(x).detach()
 
 
+# %%
 def linear_logits(acts, labels, train, n_directions: int) -> Float[Tensor, "example target"]:
     """Logits of a linear probe that sees the first principal components only."""
     centred = acts - acts[train].mean(dim=0)
@@ -1056,6 +1058,7 @@ def planted_output(stream: Float[Tensor, "thing d_model"]) -> Bool[Tensor, " thi
     return torch.tanh(stream @ hidden) @ readout > 0
 
 
+# %%
 def draw_things(colour_given_size: float) -> tuple[Tensor, Tensor, Tensor]:
     """Streams, and whether each thing is large and red; a large thing is red with the chance given, a small one not."""
     large = torch.rand(N_THINGS, generator=generator) < 0.5
@@ -1445,20 +1448,8 @@ check(predict_on_circle)
 # **Look at it.** Leave one month out, in all its sentences, and fit on the other eleven. Where on the circle does the missing one land? As a null, the same with the months in a shuffled order.
 
 # %%
-MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
+MONTHS = ["january", "february", "march", "april", "may", "june",
+          "july", "august", "september", "october", "november", "december"]  # fmt: skip
 DATES = ["It happened in {}.", "We met last {}.", "They will arrive next {}.", "I remember that {} well."]
 
 
@@ -1474,6 +1465,7 @@ def circle_error(acts: Float[Tensor, "carrier word d_model"], order: list[int]) 
     return sum(errors) / period
 
 
+# %%
 in_order = list(range(12))
 months = {
     name: torch.stack([cache_at_words(network, MONTHS, date, [0])[0] for date in DATES])
