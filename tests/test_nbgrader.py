@@ -84,7 +84,7 @@ MISTAKES = {
         "fit_mass_mean_probe": "a dict",
         "fit_ridge_probe": "The bias is 0",
         "score_by_layer": "a list of 3",
-        "choose_layer": "expected two things",
+        "choose_layer": "a str, expected two things",
         "roc_auc": "a str",
         "logistic_regression_loss": "This is the sum over the examples",
         "fit_logistic_regression_probe": "a tuple of 2",

@@ -299,6 +299,9 @@ MUTANTS = [
     ),
     Mutant("choose_layer", "[:, None], l2)", "[:, None], 1.0)", "does l2 reach the probe?"),
     Mutant("choose_layer", "return layers[best_row], probe", "return layers[best_row]", "expected two things"),
+    Mutant(
+        "choose_layer", "    scores = score", "    return 'layer 2'\n    scores = score", "a str, expected two things"
+    ),
     Mutant("choose_layer", "return layers[best_row], probe", "return probe, layers[best_row]", "one of the names"),
     # roc_auc
     Mutant("roc_auc", " + (difference == 0).float().mean() / 2", "", "count as half a pair"),
