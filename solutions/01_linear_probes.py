@@ -822,7 +822,8 @@ assert predictions.std(dim=0).mean() < 0.9 * rgb[test_names].std(dim=0).mean()  
 # *Predict first:* of a city that it never saw, does the probe find the country, the continent, or nothing?
 
 # %%
-from utils.datasets import great_circle_km, load_places, unit_vectors
+from utils.datasets import load_places
+from utils.globe import great_circle_km, unit_vectors
 from utils.splits import split_folds
 
 places = load_places()

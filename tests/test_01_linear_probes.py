@@ -532,7 +532,7 @@ def test_every_target_is_fitted_on_its_own(student, regression):
 
 @dataclass(frozen=True)
 class Layers:
-    """Three layers: labels planted weakly, not at all, and strongly; one label in four is True."""
+    """Layers that hold the label in different strength, and the examples in two parts."""
 
     acts: Tensor  # [layer example d_model]
     labels: Tensor  # [example]
@@ -540,14 +540,20 @@ class Layers:
     test: Tensor  # [test]
 
 
+def draw_layers(generator, strengths: list[float], *, n: int, d_model: int, one_in: int) -> Layers:
+    """Layers of n examples, one label in so many True; strength 8 sets the classes far apart, 0 says nothing."""
+    labels, strength = torch.arange(n) % one_in == 0, torch.tensor(strengths)[:, None, None]
+    direction = torch.nn.functional.normalize(torch.randn(len(strengths), 1, d_model, generator=generator), dim=-1)
+    noise = torch.randn(len(strengths), n, d_model, generator=generator)
+    acts = noise + strength * direction * (labels.float()[:, None] - 0.5) + 3
+    order = torch.randperm(n, generator=generator)
+    return Layers(acts, labels, order[: n * 7 // 10], order[n * 7 // 10 :])
+
+
 @pytest.fixture
 def planted_layers(generator) -> Layers:
-    labels = torch.arange(400) % 4 == 0
-    strength = torch.tensor([1.0, 0.0, 8.0])[:, None, None]
-    direction = torch.nn.functional.normalize(torch.randn(3, 1, 24, generator=generator), dim=-1)
-    acts = torch.randn(3, 400, 24, generator=generator) + strength * direction * (labels.float()[:, None] - 0.5) + 3
-    order = torch.randperm(400, generator=generator)
-    return Layers(acts, labels, order[:280], order[280:])
+    """Labels planted weakly, not at all, and strongly; one in four is True."""
+    return draw_layers(generator, [1, 0, 8], n=400, d_model=24, one_in=4)
 
 
 @exercise("score_by_layer")
@@ -630,14 +636,8 @@ def test_the_penalty_reaches_the_probe(student, planted_layers):
 NAMES = [4, "embed", 1]  # of the three rows: no name is the number of its row
 
 
-def draw_layers(generator, strengths: list[float]) -> Layers:
-    """Three layers of 300 examples; strength 8 sets the classes far apart, 0 holds nothing about the label."""
-    labels = torch.arange(300) % 2 == 0
-    direction = torch.nn.functional.normalize(torch.randn(3, 1, 16, generator=generator), dim=-1)
-    sign = torch.where(labels, 0.5, -0.5)[:, None]
-    acts = torch.randn(3, 300, 16, generator=generator) + torch.tensor(strengths)[:, None, None] * direction * sign + 2
-    order = torch.randperm(300, generator=generator)
-    return Layers(acts, labels, order[:200], order[200:])
+def draw_choice(generator, strengths: list[float]) -> Layers:
+    return draw_layers(generator, strengths, n=300, d_model=16, one_in=2)
 
 
 def expect_choice(result: object) -> tuple[int | str, LinearProbe]:
@@ -653,7 +653,7 @@ def expect_choice(result: object) -> tuple[int | str, LinearProbe]:
 
 @exercise("choose_layer")
 def test_returns_a_layer_and_a_probe(student, generator):
-    data = draw_layers(generator, [8, 0, 2])
+    data = draw_choice(generator, [8, 0, 2])
     with hint("Rows of `acts` are counted from 0, whatever their names"):
         result = student.choose_layer(*vars(data).values(), NAMES, 1.0)
     expect_choice(result)
@@ -662,7 +662,7 @@ def test_returns_a_layer_and_a_probe(student, generator):
 @exercise("choose_layer", points=2)
 def test_names_the_layer_instead_of_counting_rows(student, generator):
     for best, name in enumerate(NAMES):
-        data = draw_layers(generator, [8.0 if row == best else 1.0 for row in range(3)])
+        data = draw_choice(generator, [8.0 if row == best else 1.0 for row in range(3)])
         layer, _ = expect_choice(student.choose_layer(*vars(data).values(), NAMES, 1.0))
         why = "You returned the number of a row: the row's name is layers[row]" if layer == best else ""
         why = why or ("Are rows and names still in the same order?" if layer in NAMES else "Take it from `layers`")
@@ -672,7 +672,7 @@ def test_names_the_layer_instead_of_counting_rows(student, generator):
 @exercise("choose_layer", points=1)
 def test_chooses_by_the_validation_score(student, generator):
     """The first layer gives the training labels away, and says nothing about new examples."""
-    data = draw_layers(generator, [0, 3, 0])
+    data = draw_choice(generator, [0, 3, 0])
     data.acts[0, data.train] += 8 * (data.labels[data.train].float()[:, None] - 0.5)
     layer, _ = expect_choice(student.choose_layer(*vars(data).values(), NAMES, 1.0))
     assert layer == "embed", (
@@ -683,7 +683,7 @@ def test_chooses_by_the_validation_score(student, generator):
 
 @exercise("choose_layer", points=1)
 def test_the_probe_is_fitted_to_the_training_examples_of_that_layer(student, generator):
-    data = draw_layers(generator, [1, 1, 8])
+    data = draw_choice(generator, [1, 1, 8])
     acts, labels, train, validation = vars(data).values()
     _, probe = expect_choice(student.choose_layer(acts, labels, train, validation, NAMES, 1.0))
     right = (((acts[2, validation] @ probe.weight[0] + probe.bias) > 0.5) == labels[validation]).float().mean()

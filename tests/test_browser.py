@@ -7,7 +7,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from urllib.parse import urlparse
 
 import pytest
 
-from utils import ROOT
+from tests.copies import copy_course
 from utils.course import build
 from utils.training.figures import BrowserMissingError, open_browser
 
@@ -96,9 +95,7 @@ def _plain(text: str) -> list[str]:
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the course, so that neither progress nor edits reach the real one."""
-    target = tmp_path_factory.mktemp("copy") / "course"
-    shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(".venv*", ".git", "__pycache__", ".progress*"))
-    return target
+    return copy_course(tmp_path_factory.mktemp("copy"))
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """One source, two notebooks: what the build promises, and what it refuses."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.copies import copy_course
 from utils import ROOT
 from utils.course import build
 
@@ -163,10 +163,7 @@ def test_checks_of_an_unknown_exercise_are_refused(read):
 @pytest.fixture
 def course(tmp_path: Path) -> Path:
     """A copy of the course without its git folder and environments."""
-    target = tmp_path / "course"
-    ignore = shutil.ignore_patterns(".venv*", ".git", "__pycache__", "othello_gpt*")
-    shutil.copytree(ROOT, target, ignore=ignore)
-    return target
+    return copy_course(tmp_path, "othello_gpt*")
 
 
 def run_build(course: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -197,6 +194,17 @@ def test_the_inventory_lists_every_exercise():
     for exercise in chapters[0]["exercises"]:
         assert exercise["points"] == sum(exercise["checks"].values()) > 0
         assert exercise["minutes"] > 0 and exercise["mutants"] >= 4 and exercise["alternatives"] >= 2
+
+
+def test_the_setup_cell_is_the_same_in_every_chapter():
+    """The tests of notebooks try it in the first chapter only."""
+    setups = {
+        cell.source
+        for name in build.chapter_names()
+        for cell in build.load_chapter(name).cells
+        if cell.source.startswith("# setup")
+    }
+    assert len(setups) == 1
 
 
 def test_the_readme_counts_points_and_minutes_of_every_chapter():

@@ -18,6 +18,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.copies import copy_course
 from utils import ROOT
 from utils.course import build
 from utils.course.check import run_checks
@@ -131,8 +132,7 @@ def classroom(tmp_path_factory: pytest.TempPathFactory) -> Classroom:
         message = f"there is no {NBGRADER.relative_to(ROOT)}; .ci/run makes it"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
     temporary = tmp_path_factory.mktemp("nbgrader")
-    ignore = shutil.ignore_patterns(".venv*", ".git", "__pycache__", ".progress*", "build", "*.tmp")
-    folder = shutil.copytree(ROOT, temporary / "course", ignore=ignore) / "build" / "nbgrader"
+    folder = copy_course(temporary) / "build" / "nbgrader"
     for name in CHAPTERS:
         (folder / "source" / name).mkdir(parents=True)
         shutil.copy(ROOT / "solutions" / f"{name}.ipynb", folder / "source" / name)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 import nbformat
@@ -11,6 +10,7 @@ import transformers
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from tests.copies import copy_course
 from utils import ROOT
 from utils.course import build
 from utils.models import load_model
@@ -32,9 +32,7 @@ _socket.socket.connect = _guarded
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the course, so that nothing a notebook writes (such as progress) reaches the real one."""
-    target = tmp_path_factory.mktemp("copy") / "course"
-    shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(".venv*", ".git", "__pycache__", ".progress*"))
-    return target
+    return copy_course(tmp_path_factory.mktemp("copy"))
 
 
 @pytest.fixture(scope="module")

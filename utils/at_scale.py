@@ -14,9 +14,8 @@ import torch
 from huggingface_hub import HfApi
 from huggingface_hub import constants as hub
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-from transformer_lens.model_bridge import TransformerBridge
 
-from utils.models import load_model
+from utils.models import TransformerBridge, load_model
 
 BYTES_PER_WEIGHT = 4  # float32
 HEADROOM = 1.5  # the weights, and what a forward pass and the rest of the notebook need beside them

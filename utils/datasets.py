@@ -38,7 +38,6 @@ VERBS = (  # regular: "chased" is both past tense and participle, so active and 
     "touched", "noticed",
 )  # fmt: skip
 NOUNS_PER_GROUP = 2
-EARTH_RADIUS = 6371.0  # km, the mean radius
 
 
 @dataclass(frozen=True)
@@ -174,26 +173,6 @@ def load_agent_sentences() -> AgentSentences:
     return AgentSentences(
         sentences, torch.tensor(labels), voices, animals, occupations, verbs, groups=torch.tensor(groups)
     )
-
-
-def unit_vectors(latitude: Float[Tensor, " place"], longitude: Float[Tensor, " place"]) -> Float[Tensor, "place 3"]:
-    """Turn degrees into points on a sphere of radius 1, around which there is no jump at the date line.
-
-    The first axis points to 0°N 0°E, the second to 0°N 90°E, the third to the north pole.
-    """
-    latitude, longitude = latitude.deg2rad(), longitude.deg2rad()
-    x, y = latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin()
-    return torch.stack([x, y, latitude.sin()], dim=1)
-
-
-def great_circle_km(a: Float[Tensor, "*batch 3"], b: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
-    """Distance on the surface of the earth, taken as a sphere, between points given by their directions.
-
-    Args:
-        a, b: vectors from the centre of the earth; their length does not matter.
-    """
-    cross, dot = torch.linalg.cross(a, b).norm(dim=-1), (a * b).sum(dim=-1)
-    return EARTH_RADIUS * torch.atan2(cross, dot)  # exact also for points that are close together, where acos is not
 
 
 def _to_floats(values: tuple[str, ...]) -> Float[Tensor, " row"]:

@@ -3,7 +3,6 @@
 Blue is True (positive, mine), orange is False (negative, yours). Intervals are 95 %; every axis says its unit.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
@@ -11,14 +10,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from utils.datasets import Places, great_circle_km, unit_vectors
+from utils.datasets import Places
+from utils.globe import MAP_WIDTH, graticule, great_circle_km, project_equal_earth, shortest_way, unit_vectors
 from utils.probes import LinearProbe
 
 BLUE, ORANGE, GREY = "#2563a8", "#d9730d", "#7a7f87"
 LINE_COLOURS = (BLUE, ORANGE, "#2f8f5b", "#8e5ba6", "#a3543a", "#5b6b7a")
 DASHES = ("dash", "dot", "dashdot")
 CONTINENT_COLOURS = ("#e69f00", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")  # Okabe & Ito, colour-blind safe
-MAP_WIDTH = 5.42  # the equator, in the units of the projection
 LAYER_TITLE = "layer (stream after the block)"
 
 
@@ -112,8 +111,7 @@ def plot_slopes(
     """
     figure = go.Figure()
     for i, (name, values) in enumerate(slopes.items()):
-        above, below = intervals[name][:, 1] - values, values - intervals[name][:, 0]
-        error = {"type": "data", "array": above.tolist(), "arrayminus": below.tolist(), "thickness": 1.5}
+        error = _error_bars(values.tolist(), intervals[name].tolist()) | {"thickness": 1.5}
         label = f"{name}: {values[0]:.2f} → {values[1]:.2f}"
         x = [0.03 * i, 1 + 0.03 * i]  # side by side, so that every interval is seen
         line = {"mode": "lines+markers", "line_color": LINE_COLOURS[i % len(LINE_COLOURS)], "error_y": error}
@@ -192,17 +190,21 @@ def plot_grouped_bars(
     """
     figure = go.Figure()
     for colour, (series, bars) in zip(LINE_COLOURS, values.items(), strict=False):
-        names, ends = list(bars), intervals[series]
-        error = {
-            "type": "data",
-            "array": [ends[name][1] - bars[name] for name in names],
-            "arrayminus": [bars[name] - ends[name][0] for name in names],
-        }
+        names, heights = list(bars), list(bars.values())
+        error = _error_bars(heights, [intervals[series][name] for name in names])
         text = {"texttemplate": f"%{{y:{number_format}}}", "textposition": "inside", "insidetextanchor": "middle"}
         look = {"name": series, "marker_color": colour, "opacity": 0.8, "textangle": 0, **text}
-        figure.add_bar(x=names, y=list(bars.values()), error_y=error, **look)
+        figure.add_bar(x=names, y=heights, error_y=error, **look)
     figure.update_yaxes(title=y_title, range=list(y_range))
     return _finish(figure, title)
+
+
+def _error_bars(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dict:
+    """plotly's way to say intervals: how far each end is from its value."""
+    above, below = zip(
+        *((high - value, value - low) for value, (low, high) in zip(values, ends, strict=True)), strict=True
+    )
+    return {"type": "data", "array": list(above), "arrayminus": list(below)}
 
 
 def _add_baselines(figure: go.Figure, baselines: Mapping[str, float] | None) -> None:
@@ -264,13 +266,13 @@ def plot_world_map(
     km = great_circle_km(true, predicted).tolist()
     figure = go.Figure()
     quiet = {"hoverinfo": "skip", "showlegend": False}
-    _add_on_map(figure, *_graticule(), mode="lines", line={"color": "#e9ebee", "width": 1}, **quiet)
+    _add_on_map(figure, *graticule(), mode="lines", line={"color": "#e9ebee", "width": 1}, **quiet)
     _add_on_map(figure, true, mode="markers", marker={"size": 2, "color": "#a9aeb5"}, **quiet)
     for continent, colour in zip(sorted(set(places.continents)), CONTINENT_COLOURS, strict=False):
         rows = [row for row in shown if places.continents[row] == continent]
         if not rows:
             continue
-        ways = [_shortest_way(true[row], predicted[row]) for row in rows]
+        ways = [shortest_way(true[row], predicted[row]) for row in rows]
         text = [f"{places.names[row]}, {places.countries[row]}: {km[row]:,.0f} km off" for row in rows]
         look = {"mode": "markers", "legendgroup": continent, "hovertext": text, "hoverinfo": "text"}
         line = {"color": colour, "width": 1}
@@ -288,7 +290,7 @@ def _add_on_map(figure: go.Figure, *paths: Float[Tensor, "point 3"], **look) -> 
     """Add paths on the globe as one trace of the plane, with a gap after each and where one leaves the map's edge."""
     x, y = [], []
     for path in paths:
-        for across, up in zip(*(axis.tolist() for axis in _equal_earth(path)), strict=True):
+        for across, up in zip(*(axis.tolist() for axis in project_equal_earth(path)), strict=True):
             if look["mode"] == "lines" and x and x[-1] is not None and abs(across - x[-1]) > MAP_WIDTH / 2:
                 x.append(None)
                 y.append(None)
@@ -297,34 +299,6 @@ def _add_on_map(figure: go.Figure, *paths: Float[Tensor, "point 3"], **look) -> 
         x.append(None)
         y.append(None)
     figure.add_scatter(x=x[:-1], y=y[:-1], **look)
-
-
-def _equal_earth(points: Float[Tensor, "point 3"]) -> tuple[Float[Tensor, " point"], Float[Tensor, " point"]]:
-    """Project directions from the centre of the earth to the plane, so that areas keep their proportions.
-
-    Equal Earth: Šavrič, Patterson & Jenny 2019, Int. J. Geogr. Inf. Sci. 33(3):454-465. Across from -2.71 to 2.71,
-    up from -1.32 to 1.32.
-    """
-    x, y, z = points.unbind(dim=1)
-    theta = (math.sqrt(3) / 2 * z / points.norm(dim=1)).asin()
-    a1, a2, a3, a4 = 1.340264, -0.081106, 0.000893, 0.003796
-    up = a1 * theta + a2 * theta**3 + a3 * theta**7 + a4 * theta**9
-    slope = a1 + 3 * a2 * theta**2 + 7 * a3 * theta**6 + 9 * a4 * theta**8  # of up, along theta
-    return 2 / math.sqrt(3) * torch.atan2(y, x) * theta.cos() / slope, up
-
-
-def _shortest_way(start: Float[Tensor, " 3"], end: Float[Tensor, " 3"]) -> Float[Tensor, "point 3"]:
-    """Points on the great circle between two directions."""
-    share = torch.linspace(0, 1, 40)[:, None]
-    return (1 - share) * start / start.norm() + share * end / end.norm()
-
-
-def _graticule() -> list[Float[Tensor, "point 3"]]:
-    """Meridians 90° apart, those at the edge a little inside it, and parallels 30° apart."""
-    latitude, longitude = torch.linspace(-90, 90, 61), torch.linspace(-179.99, 179.99, 61)
-    meridians = [(latitude, torch.full((61,), degrees)) for degrees in (-179.99, -90.0, 0.0, 90.0, 179.99)]
-    parallels = [(torch.full((61,), degrees), longitude) for degrees in (-30.0, 0.0, 30.0, 60.0)]
-    return [unit_vectors(*line) for line in (*meridians, *parallels)]
 
 
 def _finish(figure: go.Figure, title: str) -> go.Figure:

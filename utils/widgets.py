@@ -13,22 +13,18 @@ from IPython.display import display
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.course.feedback import Card
+from utils.course.feedback import GREY, Card, hide_without_kernel
 from utils.plots import BLUE
 
 N_NEAREST = 5
 N_SUGGESTED = 8
-_GREY = "var(--jp-content-font-color2,#737a84)"  # of JupyterLab's theme, light or dark
 _BOX = "max-width:820px;overflow-x:auto;font-size:14px;line-height:1.5;color:var(--jp-content-font-color1,inherit)"
 _CELL = "text-align:left;vertical-align:top;padding:3px 12px 3px 0"
 _SWATCH = "display:inline-block;width:5em;height:1.3em;vertical-align:middle;border:1px solid #8888;border-radius:3px"
-
-
-_STYLE = """<style>
-.jp-OutputArea-child:has(+ .jp-OutputArea-child .course-explorer:not(.jupyter-widgets-disconnected)) .course-static {
-  display: none }
-.jp-OutputArea-child:has(.course-static) + .jp-OutputArea-child .jp-OutputArea-output:not(:has(*)) { display: none }
-.course-explorer.jupyter-widgets-disconnected { display: none }
+_STYLE = f"""<style>
+.jp-OutputArea-child:has(+ .jp-OutputArea-child .course-explorer:not(.jupyter-widgets-disconnected)) .course-static {{
+  display: none }}
+{hide_without_kernel("course-static", "course-explorer")}
 </style>"""
 
 
@@ -91,7 +87,7 @@ def explore_layers(sets: Mapping[str, ItemSet], layers: Sequence[int | str]) -> 
     item.observe(refresh, "value")
     layer.observe(refresh, "value")
     change_set(None)
-    return _Explorer([kinds, item, layer, panel], _static(sets, layers))
+    return Explorer([kinds, item, layer, panel], _static(sets, layers))
 
 
 def explore_capacity(
@@ -121,11 +117,11 @@ def explore_capacity(
     rows = [(name, *(f"{column[row]:.2f}" for column in values.values())) for row, name in enumerate(probes)]
     lines = [f"{name}: task {t}, control task {c}, selectivity {d}" for name, t, c, d in rows]
     table = _table(["probe", *values], [(html.escape(row[0]), *row[1:]) for row in rows])
-    return _Explorer([probe, panel], _static_card(table, lines))
+    return Explorer([probe, panel], static_card(table, lines))
 
 
-class _Explorer(ipywidgets.VBox):
-    """A panel in two outputs, because JupyterLab says "model not found" in place of a panel whose kernel is gone."""
+class Explorer(ipywidgets.VBox):
+    """A panel in two outputs: the first is seen where the second, the panel itself, is dead."""
 
     def __init__(self, children: Sequence[ipywidgets.Widget], static: Card):
         super().__init__(children)
@@ -153,7 +149,7 @@ def _panel(kind: str, items: ItemSet, name: str, row: int) -> str:
     predicted, true = items.show(row, held_out[name])
     nearest = _nearest(items, row, held_out[name])
     near = "<br>".join(
-        f'{html.escape(other)} <span style="color:{_GREY}">{cosine:.2f}</span>' for other, cosine in nearest
+        f'{html.escape(other)} <span style="color:{GREY}">{cosine:.2f}</span>' for other, cosine in nearest
     )
     rows = [("the probe says", _as_html(predicted)), ("the truth", _as_html(true)), ("nearest by cosine", near)]
     return _table([], rows)
@@ -182,21 +178,21 @@ def _static(sets: Mapping[str, ItemSet], layers: Sequence[int | str]) -> Card:
             lines.append(f"  {layer!s:>5}  {_as_text(predicted)}  nearest: {near}")
         tables.append(f"<p><b>{html.escape(items.example)}</b>; the truth: {_as_html(true)}</p>")
         tables.append(_table(["layer", "the probe says", "nearest by cosine"], rows))
-    return _static_card("".join(tables), lines)
+    return static_card("".join(tables), lines)
 
 
-def _static_card(tables: str, lines: Sequence[str]) -> Card:
+def static_card(tables: str, lines: Sequence[str]) -> Card:
     """What stands in place of a panel, and is hidden where a living one follows."""
     return Card(f'{_STYLE}<div class="course-static">{tables}</div>', "\n".join(lines))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows of HTML, the first column of which is a heading."""
-    cells = "".join(f'<th style="{_CELL};color:{_GREY}">{name}</th>' for name in head)
+    cells = "".join(f'<th style="{_CELL};color:{GREY}">{name}</th>' for name in head)
     lines = [f"<tr>{cells}</tr>"] if head else []
     for first, *rest in rows:
         body = "".join(f'<td style="{_CELL}">{cell}</td>' for cell in rest)
-        lines.append(f'<tr><th style="{_CELL};color:{_GREY};font-weight:normal">{first}</th>{body}</tr>')
+        lines.append(f'<tr><th style="{_CELL};color:{GREY};font-weight:normal">{first}</th>{body}</tr>')
     table = f'<table style="border-collapse:collapse">{"".join(lines)}</table>'
     return f'<div class="course-panel" style="{_BOX}">{table}</div>'
 

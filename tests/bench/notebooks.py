@@ -5,7 +5,6 @@ take is left out of the time of the run.
 """
 
 import os
-import shutil
 import tempfile
 import time
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import torch
 from nbclient import NotebookClient
 
 from tests.bench.common import Row
+from tests.copies import copy_course
 from utils import ROOT
 from utils.course import build
 
@@ -78,9 +78,7 @@ def run_notebook(name: str) -> NotebookRun:
     notebook.cells = [*cells, last]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(torch.get_num_threads())}
     with tempfile.TemporaryDirectory() as folder:
-        course = Path(folder) / "course"  # a copy: progress is kept there
-        ignore = shutil.ignore_patterns(".venv*", ".git", "__pycache__", ".progress*", "build")
-        shutil.copytree(ROOT, course, ignore=ignore)
+        course = copy_course(Path(folder))  # progress is kept there
         resources = {"metadata": {"path": str(course / "solutions")}}
         start = time.perf_counter()
         NotebookClient(notebook, timeout=SECONDS_PER_CELL, resources=resources).execute(env=environment)

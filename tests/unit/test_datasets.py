@@ -13,13 +13,12 @@ from utils import datasets
 from utils.datasets import (
     bag_of_words,
     character_ngrams,
-    great_circle_km,
     load_agent_sentences,
     load_colours,
     load_places,
     load_sentiment_words,
-    unit_vectors,
 )
+from utils.globe import great_circle_km, unit_vectors
 from utils.splits import split_groups
 
 LOADERS = {"sentiment_words": load_sentiment_words, "colours": load_colours, "places": load_places}

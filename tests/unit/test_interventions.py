@@ -9,14 +9,7 @@ from utils.interventions import LinearEraser, fit_leace_eraser, pattern_from_fil
 from utils.metrics import accuracy
 from utils.probes import fit_logistic_regression_probe, fit_mass_mean_probe, fit_ridge_probe
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two threads make small problems slower, above all on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def draw(n: int = 400, d_model: int = 10, *, seed: int = 0, distance: float = 3.0) -> tuple[Tensor, Tensor]:

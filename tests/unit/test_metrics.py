@@ -10,13 +10,7 @@ from utils.metrics import accuracy, bootstrap_interval, r2, roc_auc
 SCORES = [accuracy, r2, roc_auc]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two threads make small problems slower, above all on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def draw(layer: tuple[int, ...] = (), target: tuple[int, ...] = (), n: int = 60, seed: int = 0):

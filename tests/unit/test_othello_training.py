@@ -28,13 +28,7 @@ TINY = Settings(size=6, layers=2, d_model=16, heads=2, games=8)
 STEP_TOKENS = 8 * 31  # at most, per step of TINY
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums in one order: equal weights mean bit for bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")  # sums in one order: equal weights mean bit for bit
 
 
 def weights(trainer):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from utils import plots
-from utils.datasets import Places, unit_vectors
+from utils.datasets import Places
+from utils.globe import project_equal_earth, unit_vectors
 from utils.probes import LinearProbe
 
 
@@ -155,13 +156,13 @@ def test_no_line_runs_across_the_map_at_the_date_line(places: Places, to: float)
 
 def test_the_projection_keeps_areas_and_knows_its_ends():
     ends = unit_vectors(torch.tensor([0.0, 0, 0, 90, -90]), torch.tensor([0.0, 179.999, -179.999, 0, 0]))
-    x, y = plots._equal_earth(ends)
+    x, y = project_equal_earth(ends)
     assert x[:3].tolist() == pytest.approx([0, 2.7066, -2.7066], abs=1e-3)
     assert y.tolist() == pytest.approx([0, 0, 0, 1.3173, -1.3173], abs=1e-3)
     latitude = torch.linspace(-85, 85, 35).double()
     step = 0.01  # degrees
-    across = plots._equal_earth(unit_vectors(latitude, torch.full_like(latitude, step)))[0]
-    up = [plots._equal_earth(unit_vectors(latitude + shift, 0 * latitude))[1] for shift in (step / 2, -step / 2)]
+    across = project_equal_earth(unit_vectors(latitude, torch.full_like(latitude, step)))[0]
+    up = [project_equal_earth(unit_vectors(latitude + shift, 0 * latitude))[1] for shift in (step / 2, -step / 2)]
     area = across * (up[0] - up[1]) / latitude.deg2rad().cos()  # of the map, for the same area on the globe
     assert area.max() / area.min() == pytest.approx(1, abs=1e-4)
 

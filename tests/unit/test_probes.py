@@ -7,7 +7,6 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
@@ -18,14 +17,7 @@ LABEL_FITTERS = [fit_mass_mean_probe, fit_logistic_regression_probe]
 FITTERS = [*LABEL_FITTERS, fit_ridge_probe]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two threads make small problems slower, above all on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with threadpool_limits(1):  # scikit-learn's
-        yield
-    torch.set_num_threads(n_threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def draw(

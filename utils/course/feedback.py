@@ -142,6 +142,18 @@ def progress_table(chapters: Sequence["Chapter"], progress: dict, predictions: "
     return _card(GREY, table), "\n".join(lines)
 
 
+def hide_without_kernel(above: str, panel: str) -> str:
+    """CSS rules that hide a panel of widgets whose kernel is gone: JupyterLab says "model not found" in its place.
+
+    Args:
+        above: class within the output before the panel's.
+        panel: class of the panel.
+    """
+    empty = ".jp-OutputArea-child .jp-OutputArea-output:not(:has(*))"
+    return f""".jp-OutputArea-child:has(.{above}) + {empty} {{ display: none }}
+.{panel}.jupyter-widgets-disconnected {{ display: none }}"""
+
+
 def _count_predictions(rows: Iterable["Prediction"]) -> str:
     """Such as 'predictions: 3 written down, 2 settled, 1 right'; nothing if none was written down."""
     written = [row for row in rows if row.choice is not None]

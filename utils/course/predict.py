@@ -25,17 +25,15 @@ from utils.course.feedback import Card
 from utils.course.progress import Prediction, read_predictions, record_outcome, record_prediction
 
 TOO_LATE = "The outcome is known, so nothing more can be written down."
-# The card of a question and its form are two outputs, because JupyterLab says nothing but "model not found" in place of
-# a form whose kernel is gone. These rules hide that, and then show in the card how else to answer.
-STYLE = """<style>
-.course-instead { display: none }
-.jp-OutputArea-child:not(:has(+ .jp-OutputArea-child .course-form:not(.jupyter-widgets-disconnected))) .course-instead {
-  display: block }
-.jp-OutputArea-child:has(.course-prediction) + .jp-OutputArea-child .jp-OutputArea-output:not(:has(*)) { display: none }
-.course-form { margin-left: 18px }
-.course-form.jupyter-widgets-disconnected { display: none }
-.course-form .widget-radio-box label { display: flex; flex-direction: row-reverse; justify-content: flex-end }
-.course-form .widget-radio-box label { height: auto; line-height: 1.5; padding: 2px 0; white-space: normal }
+# The card of a question and its form are two outputs: without a kernel, the card shows how else to answer.
+STYLE = f"""<style>
+.course-instead {{ display: none }}
+.jp-OutputArea-child:not(:has(+ .jp-OutputArea-child .course-form:not(.jupyter-widgets-disconnected)))
+  .course-instead {{ display: block }}
+.course-form {{ margin-left: 18px }}
+.course-form .widget-radio-box label {{ display: flex; flex-direction: row-reverse; justify-content: flex-end }}
+.course-form .widget-radio-box label {{ height: auto; line-height: 1.5; padding: 2px 0; white-space: normal }}
+{feedback.hide_without_kernel("course-prediction", "course-form")}
 </style>"""
 
 

@@ -27,13 +27,8 @@ from utils import ROOT, activations, interventions, metrics, models, probes, spl
 from utils.course import wire
 from utils.course.namespace import Namespace
 
-ANSWER_MODULES = (
-    activations,
-    interventions,
-    metrics,
-    probes,
-    splits,
-)  # where the answers of the exercises live, once their chapter is over
+# where the answers of the exercises live, once their chapter is over
+ANSWER_MODULES = (activations, interventions, metrics, probes, splits)
 
 
 class StudentError(AssertionError):
