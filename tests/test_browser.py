@@ -290,6 +290,57 @@ def test_the_panel_of_layers_follows_its_slider(lab: Lab):
     lab.shoot("panel", "from utils.widgets import ItemSet")
 
 
+GAME = """
+import torch
+from utils.board_widgets import EditExample, EditResult, GameView, edit_board, explore_games
+from utils.othello import legal_moves, random_games, replay_games
+moves = random_games(1, 6, seed=0)[0]
+states = replay_games(moves[None], 6)
+boards, legal = states.boards[0].long(), states.legal[0]
+believed = boards[None].clone()
+believed[:, 9] = boards[8]  # wrong after move 10
+chances = legal / legal.sum(dim=1, keepdim=True).clamp(min=1)
+illegal = (boards[9] == 0) & ~legal[9]
+chances[9] = illegal / illegal.sum()
+"""
+
+
+def test_the_panel_of_games_jumps_to_an_illegal_favourite_and_reveals_the_belief(lab: Lab):
+    view = "view = GameView(moves=moves, boards=boards, legal=legal, believed=believed, probabilities=chances)"
+    lab.write("from utils.widgets import ItemSet", f"{GAME}{view}\nexplore_games({{'game 1': view}}, [0])")
+    cell = lab.run("from utils.board_widgets import")
+    panel = cell.locator(".course-explorer")
+    panel.wait_for()
+    assert "Move 1 was" in panel.inner_text() and not cell.locator(".course-static").is_visible()
+    panel.get_by_role("button", name="next illegal favourite").click()
+    lab.page.wait_for_function("panel => panel.innerText.includes('Move 10 was')", arg=panel.element_handle())
+    assert "not legal" in panel.inner_text() and "squares wrong" not in panel.inner_text()
+    panel.get_by_label("show the believed board").check()
+    lab.page.wait_for_function("panel => panel.innerText.includes('squares wrong')", arg=panel.element_handle())
+    assert panel.locator("svg[role=img]").count() >= 2
+    lab.shoot("games", "from utils.board_widgets import")
+
+
+def test_a_click_on_a_square_edits_the_board(lab: Lab):
+    edit = """
+def edit(name, square, state, strength):
+    after = boards[9].clone()
+    after[square] = state
+    return EditResult(chances[9], chances[9], after, legal_moves(after), 3, square)
+square = int((boards[9] == 1).nonzero()[0])
+edit_board({"game 1": EditExample(boards[9], square, 2)}, edit, [1.0, 2.0], strength=1.0)
+"""
+    lab.write("from utils.board_widgets import", GAME + edit)
+    cell = lab.run("from utils.board_widgets import")
+    panel = cell.locator(".course-explorer")
+    panel.wait_for()
+    assert "3 errors before" in panel.inner_text() and "mine → yours" in panel.inner_text()
+    panel.locator(".course-clickable button").nth(35).click()
+    lab.page.wait_for_function("panel => panel.innerText.includes('35 errors after')", arg=panel.element_handle())
+    assert "f6:" in panel.inner_text()
+    lab.shoot("edit", "from utils.board_widgets import")
+
+
 def test_the_dark_theme_is_readable(lab: Lab):
     lab.command("apputils:change-theme", theme="JupyterLab Dark")
     lab.page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import tokenizers
 import transformers
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -46,6 +47,21 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def decoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny GPT-2 with a tokenizer of its kind, which has no padding token."""
+    folder = tmp_path_factory.mktemp("decoder")
+    tokenizer = tokenizers.ByteLevelBPETokenizer()
+    tokenizer.train_from_iterator(["d3 c5 f6 e2 a1 b8 g7 h4"], special_tokens=["<|endoftext|>"])
+    ends = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, **ends).save_pretrained(folder)
+    shape = {"n_embd": 16, "n_layer": 3, "n_head": 2, "n_positions": 256, "bos_token_id": 0, "eos_token_id": 0}
+    transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(vocab_size=tokenizer.get_vocab_size(), **shape)
+    ).save_pretrained(folder)
+    return folder
+
+
 def run(path: Path, folder: Path, at_scale: Path | None = None) -> nbformat.NotebookNode:
     """Execute a notebook in a folder; raises CellExecutionError at the first cell that does.
 
@@ -67,8 +83,9 @@ def run(path: Path, folder: Path, at_scale: Path | None = None) -> nbformat.Note
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_a_solution_notebook_runs_from_top_to_bottom(name: str, course: Path, encoder_folder: Path):
-    notebook = run(course / "solutions" / f"{name}.ipynb", course / "solutions", at_scale=encoder_folder)
+def test_a_solution_notebook_runs_from_top_to_bottom(name: str, course: Path, encoder_folder, decoder_folder):
+    at_scale = decoder_folder if "gpt2" in (course / "solutions" / f"{name}.py").read_text() else encoder_folder
+    notebook = run(course / "solutions" / f"{name}.ipynb", course / "solutions", at_scale=at_scale)
     errors = [o for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "error"]
     assert not errors
     warned = [o.text for cell in notebook.cells for o in cell.get("outputs", []) if o.get("name") == "stderr"]

@@ -32,6 +32,11 @@ class GameStates:
     black_to_move: Bool[Tensor, "game pos"]  # True if black moves next; twice the same in a row after a pass
     mask: Bool[Tensor, "game pos"]  # True where a move was made, False on padding
 
+    @property
+    def black_white_boards(self) -> Int8[Tensor, "game pos square"]:
+        """The same boards as an onlooker sees them: EMPTY, BLACK, WHITE."""
+        return to_mine_yours(self.boards, self.black_to_move)  # its own inverse
+
 
 # Squares, tokens, names
 
@@ -130,6 +135,23 @@ def random_games(n_games: int, size: int = 8, *, seed: int = 0) -> Int[Tensor, "
             block[:, pos] = rules.token_of_square[np.bitwise_count(move - 1)]  # no move: 0 - 1 has 64 bits
             mine, yours, legal, _ = rules.play(mine, yours, move)
     return torch.from_numpy(tokens)
+
+
+def all_openings(n_moves: int, size: int = 8) -> Int[Tensor, "game pos"]:
+    """Return every game of so many moves: 4, 12, 56, 244, 1,396, 8,200 for 1 to 6 moves on the 8x8 board.
+
+    Raises:
+        ValueError: If n_moves is not 1 to 7: there are 390,216 openings of 8 moves.
+    """
+    if not 1 <= n_moves <= 7:
+        raise ValueError(f"n_moves must be 1 to 7, got {n_moves}; random_games draws longer games")
+    legal = legal_moves(start_board(size))[None]
+    games = torch.zeros(1, 0, dtype=torch.int64)
+    for _ in range(n_moves):
+        game, move = legal[:, token_squares(size)].nonzero().unbind(dim=1)
+        games = torch.cat([games[game], move[:, None] + 1], dim=1)
+        legal = replay_games(games, size).legal[:, -1]
+    return games
 
 
 def replay_games(tokens: Int[Tensor, "game pos"], size: int = 8) -> GameStates:

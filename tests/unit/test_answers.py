@@ -7,7 +7,7 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from utils import activations, interventions, metrics, probes, splits
+from utils import activations, interventions, metrics, othello, othello_probes, probes, splits
 from utils.course import build
 from utils.course.namespace import Cell, build_namespace
 from utils.datasets import load_colours
@@ -28,6 +28,17 @@ def chapter_01() -> dict:
 @pytest.fixture(scope="module")
 def chapter_02() -> dict:
     return solutions("02_trusting_probes")
+
+
+@pytest.fixture(scope="module")
+def chapter_03() -> dict:
+    return solutions("03_othello_board_probes")
+
+
+@pytest.fixture(scope="module")
+def played_games() -> othello.GameStates:
+    """Twelve games on the 6x6 board, whole ones: at their ends nothing is legal."""
+    return othello.replay_games(othello.random_games(12, 6), 6)
 
 
 @pytest.fixture
@@ -188,6 +199,83 @@ def test_predict_on_circle(chapter_02: dict, data):
     theirs = torch.complex(x, y).angle() / (2 * torch.pi) * 7 % 7
     answer = chapter_02["predict_on_circle"](acts[:60], positions[:60], acts[60:], 7, 4.0)
     assert torch.allclose(answer.double(), theirs.double(), atol=1e-3)
+
+
+def test_legal_move_rate(chapter_03: dict, played_games):
+    legal = torch.nn.functional.pad(played_games.legal[..., othello.token_squares(6)], (1, 0))
+    logits = torch.randn(legal.shape, generator=torch.Generator().manual_seed(0)) + legal
+    theirs = othello_probes.legal_move_rate(logits, legal)
+    assert chapter_03["legal_move_rate"](logits, legal) == pytest.approx(theirs, abs=1e-6)
+
+
+def test_fit_board_probe(chapter_03: dict, data):
+    acts, _, targets = data
+    boards = (targets > 0).to(torch.int8) + (targets > 1).to(torch.int8)  # [batch 3] with states 0, 1, 2
+    theirs = othello_probes.fit_board_probe(acts, boards, l2=4.0)
+    assert same(chapter_03["fit_board_probe"](acts, boards, 4.0), theirs)
+
+
+def test_board_accuracy_by_layer(chapter_03: dict, played_games):
+    boards = played_games.boards[:, 8]  # [position square]
+    logits = torch.randn(3, *boards.shape, 3, generator=torch.Generator().manual_seed(0))
+    theirs = othello_probes.board_accuracy_by_layer(logits, boards)
+    for ours, other in zip(chapter_03["board_accuracy_by_layer"](logits, boards), theirs, strict=True):
+        assert torch.allclose(ours, other)
+
+
+def test_to_mine_yours(chapter_03: dict, played_games):
+    boards, black_to_move = played_games.black_white_boards, played_games.black_to_move
+    answer = chapter_03["to_mine_yours"](boards, black_to_move)
+    assert torch.equal(answer, played_games.boards) and answer.dtype == boards.dtype
+    assert torch.equal(answer, othello.to_mine_yours(boards, black_to_move))
+
+
+def test_believed_legal_rate(chapter_03: dict, played_games):
+    boards = played_games.boards[:, 11]
+    believed = torch.where(torch.arange(36) % 5 == 0, (3 - boards) % 3, boards)  # some discs of the other colour
+    played = ((boards == othello.EMPTY) & ~othello.legal_moves(boards)).long().argmax(dim=1)
+    theirs = othello_probes.believed_legal_rate(believed, boards, played)
+    assert chapter_03["believed_legal_rate"](believed, boards, played) == pytest.approx(theirs, abs=1e-6)
+
+
+def test_transfer_between_players(chapter_03: dict, played_games):
+    """Against scikit-learn's probes."""
+    boards, black = played_games.black_white_boards[:, 8:20].long(), played_games.black_to_move[:, 8:20]
+    acts = torch.randn(12, 12, 10, generator=torch.Generator().manual_seed(0)) + played_games.boards[:, 8:20, 10:20]
+    train, test = slice(0, 8), slice(8, 12)
+    theirs = torch.zeros(2, 2)
+    for row, fitted in enumerate((black[train], ~black[train])):
+        states = torch.eye(3)[boards[train][fitted]].flatten(1)  # [position square*state]
+        ridge = Ridge(alpha=4.0).fit(acts[train][fitted].numpy(), states.numpy())
+        for column, tested in enumerate((black[test], ~black[test])):
+            logits = torch.from_numpy(ridge.predict(acts[test][tested].numpy())).view(-1, 36, 3)
+            truth = boards[test][tested]
+            theirs[row, column] = (logits.argmax(dim=-1) == truth)[truth > 0].float().mean()
+    halves = (part[side] for side in (train, test) for part in (acts, boards, black))
+    assert torch.allclose(chapter_03["transfer_between_players"](*halves, 4.0), theirs, atol=2e-3)
+
+
+def test_probe_cosines(chapter_03: dict):
+    first, second = torch.randn(2, 36, 3, 8, generator=torch.Generator().manual_seed(0))
+    theirs = othello_probes.probe_cosines(first, second)
+    assert torch.allclose(chapter_03["probe_cosines"](first, second), theirs, atol=1e-6)
+
+
+def test_next_move_loss(chapter_03: dict, played_games):
+    """Against PyTorch's cross-entropy with probabilities for targets."""
+    legal = torch.nn.functional.pad(played_games.legal[..., othello.token_squares(6)], (1, 0))
+    logits = torch.randn(legal.shape, generator=torch.Generator().manual_seed(0))
+    counted = legal.any(dim=-1)
+    uniform = legal[counted] / legal[counted].sum(dim=-1, keepdim=True)
+    theirs = torch.nn.functional.cross_entropy(logits[counted], uniform)
+    assert torch.allclose(chapter_03["next_move_loss"](logits, legal), theirs)
+
+
+def test_history_share(chapter_03: dict, data):
+    acts, _, _ = data
+    board = torch.arange(90) % 50  # ten boards occur once
+    theirs = othello_probes.history_share(acts, board)
+    assert chapter_03["history_share"](acts, board) == pytest.approx(theirs, abs=1e-5)
 
 
 @pytest.mark.parametrize("chapter", build.chapter_names())

@@ -10,6 +10,7 @@ from utils.othello import (
     PADDING,
     WHITE,
     YOURS,
+    all_openings,
     legal_moves,
     random_games,
     replay_games,
@@ -102,13 +103,15 @@ def test_legal_moves_of_any_board_equal_the_slow_rules(size):
 
 def test_numbers_of_move_sequences_are_the_known_ones():
     """Perft of Othello: 4, 12, 56, ... sequences of 1, 2, 3, ... moves; 390,216 of 8 moves was left out for time."""
-    games = legal_moves(start_board())[token_squares()].nonzero() + 1  # [game pos=1] tokens
-    counts = [len(games)]
-    while len(counts) < 7:
-        game, move = replay_games(games).legal[:, -1, token_squares()].nonzero(as_tuple=True)
-        games = torch.cat([games[game], move[:, None] + 1], dim=1)
-        counts.append(len(games))
+    counts = [len(all_openings(n_moves)) for n_moves in range(1, 8)]
     assert counts == [4, 12, 56, 244, 1396, 8200, 55092]
+
+
+def test_openings_are_all_different_and_not_too_long():
+    openings = all_openings(5)
+    assert len(openings.unique(dim=0)) == len(openings)
+    with pytest.raises(ValueError, match="n_moves must be 1 to 7, got 8; random_games"):
+        all_openings(8)
 
 
 def test_the_first_moves_of_black_are_the_textbook_ones():
@@ -176,6 +179,15 @@ def test_mine_and_yours_change_places_for_white_only():
     boards = torch.tensor([[EMPTY, BLACK, WHITE], [EMPTY, BLACK, WHITE]])
     mine_yours = to_mine_yours(boards, torch.tensor([True, False]))
     assert mine_yours.tolist() == [[EMPTY, MINE, YOURS], [EMPTY, YOURS, MINE]]
+
+
+def test_black_and_white_are_mine_and_yours_of_black():
+    states = replay_games(random_games(20, seed=4))
+    black_white = states.black_white_boards
+    assert torch.equal(black_white[states.black_to_move], states.boards[states.black_to_move])
+    assert torch.equal(to_mine_yours(black_white, states.black_to_move), states.boards)
+    black_disc = (black_white[:, 0] == BLACK).sum(dim=1)
+    assert (black_disc == 4).all()  # black has moved once: two, the new one, the flipped one
 
 
 def test_no_games_and_no_moves_are_allowed():

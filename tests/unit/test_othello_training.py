@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+from functools import partial
 from itertools import islice
 
 import pytest
@@ -13,14 +14,17 @@ from transformers import GPT2LMHeadModel
 from utils.othello import random_games, replay_games, token_squares
 from utils.training import othello_gpt
 from utils.training.othello_gpt import (
+    METRICS,
     Schedule,
     Settings,
     Trainer,
     build_model,
+    draw_batches,
     evaluate,
     export,
     inputs_and_legal,
     legal_move_losses,
+    read_curve,
     train,
 )
 
@@ -144,7 +148,7 @@ def test_metrics_agree_with_a_count_by_hand():
 
 def test_training_learns_in_seconds_and_the_export_is_an_ordinary_gpt2(tmp_path, monkeypatch):
     monkeypatch.setattr(othello_gpt, "HELD_OUT_GAMES", 100)
-    monkeypatch.setattr(othello_gpt, "WARMUP_STEPS", 20)
+    monkeypatch.setattr(othello_gpt, "Schedule", partial(Schedule, warmup_steps=20))
     settings = Settings(size=6, layers=2, d_model=32, heads=2, games=16)
     trainer = train(settings, tmp_path, tokens=120 * 16 * 31, decay_tokens=40 * 16 * 31)
     folder = export(trainer, tmp_path / "export")
@@ -157,7 +161,20 @@ def test_training_learns_in_seconds_and_the_export_is_an_ordinary_gpt2(tmp_path,
 
     card = json.loads((folder / "card.json").read_text())
     assert card["sha256"] == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    assert {"config.json", "model.safetensors", "card.json"} == {file.name for file in folder.iterdir()}
+    assert {"config.json", "model.safetensors", "card.json", "curve.json"} == {file.name for file in folder.iterdir()}
+    monkeypatch.setattr(othello_gpt, "ASSETS", tmp_path)
+    curve = read_curve("export")
+    assert curve["tokens"][-1] == card["tokens_seen"] and set(METRICS) <= set(curve)
     untrained = evaluate(build_model(settings), 6, 100)
     assert untrained["excess_loss"]["value"] > 1.9 > 1.7 > card["metrics"]["excess_loss"]["value"]  # 1.97 and 1.51
     assert card["metrics"]["top_1_legal"]["low"] > untrained["top_1_legal"]["high"]
+
+
+def test_a_notebook_trains_with_a_loss_of_its_own_and_without_a_folder():
+    trainer = Trainer(TINY)
+    tokens, legal = next(draw_batches(TINY, step=0))
+    before = weights(trainer)
+    loss = trainer.train_step(tokens, legal, lambda logits, legal: 0 * logits.sum() + 3.0)
+    assert loss == 3.0 and trainer.counters["step"] == 1
+    weight = "transformer.wpe.weight"  # no gradient, so only the weight decay moves it
+    assert torch.allclose(trainer.model.state_dict()[weight], before[weight], rtol=1e-4)

@@ -29,7 +29,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -78,10 +78,11 @@ class Schedule:
 
     end: float | None = None  # tokens
     decay_tokens: float = 0.0
+    warmup_steps: int = WARMUP_STEPS
 
     def factor(self, step: int, tokens: int) -> float:
         decay = (self.end - tokens) / self.decay_tokens if self.end and self.decay_tokens else 1.0
-        return max(0.0, min(1.0, (step + 1) / WARMUP_STEPS, decay))
+        return max(0.0, min(1.0, (step + 1) / self.warmup_steps, decay))
 
     def is_over(self, tokens: int) -> bool:
         return self.end is not None and tokens >= self.end
@@ -143,6 +144,13 @@ def legal_move_losses(
     return excess * (n_legal > 0)
 
 
+def mean_excess_loss(
+    logits: Float[Tensor, "game pos token"], legal: Bool[Tensor, "game pos token"]
+) -> Float[Tensor, ""]:
+    """Return the mean of legal_move_losses over the positions where anything is legal: what is trained on."""
+    return legal_move_losses(logits, legal).sum() / legal.any(dim=-1).sum()
+
+
 @torch.no_grad()
 def evaluate(model: GPT2LMHeadModel, size: int, n_games: int, seed: int = HELD_OUT_SEED) -> dict[str, dict[str, float]]:
     """Score a model on held-out games: every METRIC with its 95 % interval over games (not positions)."""
@@ -176,10 +184,10 @@ def evaluate(model: GPT2LMHeadModel, size: int, n_games: int, seed: int = HELD_O
 
 
 class Trainer:
-    """Weights, optimisers and counters of one run, and their one file."""
+    """Weights, optimisers and counters of one run, and their one file, if it has a folder."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self.settings, self.file = settings, folder / "checkpoint.pt"
+    def __init__(self, settings: Settings, folder: Path | None = None) -> None:
+        self.settings, self.file = settings, folder and folder / "checkpoint.pt"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.bf16 = self.device.type == "cuda" or _processor().get("avx512_bf16", False)  # elsewhere fp32 is faster
         self.model = build_model(settings).to(self.device)
@@ -191,16 +199,21 @@ class Trainer:
         self.optimisers = {"muon": (muon, MUON_RATE), "adamw": (adamw, ADAMW_RATE)}
         self.counters = {"step": 0, "tokens": 0, "minutes": 0.0, "cpu_minutes": 0.0}
         self.schedule = Schedule()
-        if self.file.exists():
+        if self.file and self.file.exists():
             self._load()
 
-    def train_step(self, tokens: Int[Tensor, "game pos"], legal: Bool[Tensor, "game pos token"]) -> float:
-        """Take one step; return its excess loss, measured before the step on games never seen."""
+    def train_step(
+        self,
+        tokens: Int[Tensor, "game pos"],
+        legal: Bool[Tensor, "game pos token"],
+        loss_function: Callable[[Tensor, Tensor], Tensor] = mean_excess_loss,
+    ) -> float:
+        """Take one step; return its loss, measured before the step on games never seen."""
         tokens, legal = tokens.to(self.device), legal.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.model(tokens).logits
-        excess = legal_move_losses(logits, legal).sum() / legal.any(dim=-1).sum()
-        excess.backward()
+        loss = loss_function(logits, legal)
+        loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for view, (weight, columns) in zip(self.views, self.parts, strict=True):
             view.grad = weight.grad[:, columns].T
@@ -211,7 +224,7 @@ class Trainer:
         self.model.zero_grad()
         self.counters["step"] += 1
         self.counters["tokens"] += int((tokens != 0).sum())
-        return excess.item()
+        return loss.item()
 
     def save(self) -> None:
         """Write the checkpoint beside the old one, then rename it: a kill leaves one or the other whole."""
@@ -314,8 +327,23 @@ def _save_and_log(trainer: Trainer, folder: Path, losses: list[float]) -> None:
 # Export
 
 
+def read_curve(name: str) -> dict[str, Float[Tensor, " checkpoint"]]:
+    """Return how a model of utils/assets came to be: column -> one number per checkpoint, METRICS among the columns."""
+    columns = json.loads((ASSETS / name / "curve.json").read_text(encoding="utf-8"))
+    return {column: torch.tensor(values) for column, values in columns.items()}
+
+
+def _write_curve(log: Path, file: Path) -> None:
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    rows = [json.dumps(column) + ": " + json.dumps([line[column] for line in lines]) for column in lines[0]]
+    file.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")  # one column a line
+
+
 def export(trainer: Trainer, folder: Path) -> Path:
-    """Write an ordinary Hugging Face folder (fp16) with a card; the card's metrics are those of the rounded weights."""
+    """Write an ordinary Hugging Face folder (fp16) with a card and the training curve.
+
+    The card's metrics are those of the rounded weights.
+    """
     settings = trainer.settings
     model = build_model(settings)
     model.load_state_dict(trainer.model.state_dict())
@@ -344,6 +372,8 @@ def export(trainer: Trainer, folder: Path) -> Path:
         "licence": "MIT",
         "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
     }
+    if trainer.file:
+        _write_curve(trainer.file.with_name("log.jsonl"), folder / "curve.json")
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return folder
 
