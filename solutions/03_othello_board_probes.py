@@ -139,7 +139,10 @@ pictures.plot_boards({"what the network would play": drawing}, title="After 20 m
 #
 # ```text
 #   legal next      d3  c4  f6                N = 3
-#   most likely     f6  c4  a1  d3  e2 …      top-1: f6 is legal, 1       top-N: f6 and c4 are, a1 is not, 2/3
+#   most likely     f6  c4  a1  d3  e2 …
+#
+#   top-1           f6 is legal                              1
+#   top-N           f6 and c4 are legal, a1 is not           2/3
 # ```
 
 # %% [markdown]
@@ -232,10 +235,11 @@ def play(network, games: Int[Tensor, "game pos"], mask: Bool[Tensor, "game pos"]
 legal_test = to_tokens(states_test.legal)
 logits_test = play(model, games_test, states_test.mask)
 empty_test = to_tokens(states_test.boards == EMPTY)
+by_lot = torch.rand(empty_test.shape, generator=torch.Generator().manual_seed(SEED))
 rates = {
     "the network": legal_move_rate(logits_test, legal_test),
     "its untrained twin": legal_move_rate(play(untrained, games_test[:100], states_test.mask[:100]), legal_test[:100]),
-    "any empty square": legal_move_rate(empty_test + torch.rand(empty_test.shape), legal_test),
+    "any empty square": legal_move_rate(empty_test + by_lot, legal_test),
 }
 {name: f"top-1 {top_1:.3f}, top-N {top_n:.3f}" for name, (top_1, top_n) in rates.items()}
 

@@ -1,4 +1,4 @@
-"""Every benchmark in one table: `python -m tests.bench [--threads 2] [checks notebooks activations probes]`.
+"""Every benchmark in one table: `python -m tests.bench [--threads 2] [checks notebooks activations probes boards]`.
 
 Compare the ratios: both sides run in turns, in the same process. Seconds without a peer are those of this machine, and
 of whatever else runs on it. Two threads that share busy cores wait for each other: there, --threads 1 is steadier.
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from tests.bench import activations, notebooks, probes
+from tests.bench import activations, boards, notebooks, probes
 from tests.bench.common import Row
 
 # Notebooks first: a kernel's peak memory starts at what this process holds when it starts the kernel.
@@ -26,6 +26,7 @@ PARTS = {
     "notebooks": notebooks.run_rows,
     "activations": activations.rows,
     "probes": probes.rows,
+    "boards": boards.rows,
 }
 CAPTION = "ratio: peer / ours where the target is ≥, ours / peer where it is ≤"
 

@@ -7,7 +7,7 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from utils import activations, interventions, metrics, othello, othello_probes, probes, splits
+from utils import activations, interventions, metrics, othello, othello_edits, othello_probes, probes, splits
 from utils.course import build
 from utils.course.namespace import Cell, build_namespace
 from utils.datasets import load_colours
@@ -39,6 +39,11 @@ def chapter_03() -> dict:
 def played_games() -> othello.GameStates:
     """Twelve games on the 6x6 board, whole ones: at their ends nothing is legal."""
     return othello.replay_games(othello.random_games(12, 6), 6)
+
+
+@pytest.fixture(scope="module")
+def chapter_04() -> dict:
+    return solutions("04_othello_interventions")
 
 
 @pytest.fixture
@@ -276,6 +281,60 @@ def test_history_share(chapter_03: dict, data):
     board = torch.arange(90) % 50  # ten boards occur once
     theirs = othello_probes.history_share(acts, board)
     assert chapter_03["history_share"](acts, board) == pytest.approx(theirs, abs=1e-5)
+
+
+def test_intervention_errors(chapter_04: dict):
+    generator = torch.Generator().manual_seed(0)
+    logits, legal = torch.randn(20, 61, generator=generator), torch.rand(20, 61, generator=generator) < 0.2
+    assert torch.equal(
+        chapter_04["intervention_errors"](logits, legal), othello_edits.intervention_errors(logits, legal)
+    )
+
+
+def test_square_effect_directions(chapter_04: dict, data, played_games):
+    acts, _, _ = data
+    boards = played_games.boards.flatten(0, 1)[:90]
+    theirs = othello_edits.square_effect_directions(acts, boards, l2=4.0)
+    assert torch.allclose(chapter_04["square_effect_directions"](acts, boards, 4.0), theirs, atol=1e-4)
+
+
+def test_edit_square(chapter_04: dict, data):
+    acts, labels, _ = data
+    squares, effects = torch.arange(90) % 36, acts.roll(1, dims=0)[:36]
+    theirs = othello_edits.edit_square(acts, effects, squares, labels, scale=1.5)
+    assert torch.allclose(chapter_04["edit_square"](acts, effects, squares, labels, 1.5), theirs)
+
+
+def test_cure_belief(chapter_04: dict, data):
+    acts, _, _ = data
+    believed, boards = torch.randint(0, 3, (2, 90, 36), generator=torch.Generator().manual_seed(0))
+    theirs = othello_edits.cure_belief(acts, believed, boards, acts[:36], scale=0.7)
+    assert torch.allclose(chapter_04["cure_belief"](acts, believed, boards, acts[:36], 0.7), theirs, atol=1e-4)
+
+
+def test_neuron_board_weights(chapter_04: dict):
+    model, directions = random_model("gpt2"), torch.randn(9, 16, generator=torch.Generator().manual_seed(0))
+    theirs = othello_edits.neuron_board_weights(model, 1, directions)
+    assert torch.allclose(chapter_04["neuron_board_weights"](model, 1, directions), theirs, atol=1e-6)
+
+
+def test_logit_lens(chapter_04: dict):
+    model, resid = random_model("gpt2"), torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(chapter_04["logit_lens"](model, resid), othello_edits.logit_lens(model, resid))
+
+
+def test_fit_tuned_lens(chapter_04: dict, data):
+    acts, _, _ = data
+    theirs = othello_edits.fit_tuned_lens(acts, acts.roll(1, dims=1), l2=4.0)
+    assert same(chapter_04["fit_tuned_lens"](acts, acts.roll(1, dims=1), 4.0), theirs)
+
+
+def test_patch_resid(chapter_04: dict):
+    model = random_model("gpt2", n_layers=3)
+    tokens, source = torch.randint(0, 50, (2, 4, 6), generator=torch.Generator().manual_seed(0))
+    for layer, pos in ((0, 2), (2, 5)):
+        theirs = othello_edits.patch_resid(model, tokens, source, layer, pos)
+        assert torch.allclose(chapter_04["patch_resid"](model, tokens, source, layer, pos), theirs, atol=1e-5)
 
 
 @pytest.mark.parametrize("chapter", build.chapter_names())

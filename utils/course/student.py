@@ -23,12 +23,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils import ROOT, activations, interventions, metrics, models, othello, othello_probes, probes, splits
+from utils import (
+    ROOT,
+    activations,
+    interventions,
+    metrics,
+    models,
+    othello,
+    othello_edits,
+    othello_probes,
+    probes,
+    splits,
+)
 from utils.course import wire
 from utils.course.namespace import Namespace
 
 # where the answers of the exercises live, once their chapter is over
-ANSWER_MODULES = (activations, interventions, metrics, othello, othello_probes, probes, splits)
+ANSWER_MODULES = (activations, interventions, metrics, othello, othello_edits, othello_probes, probes, splits)
 
 
 class StudentError(AssertionError):
