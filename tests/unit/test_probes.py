@@ -426,3 +426,12 @@ def test_a_sum_that_overflows_is_not_called_infinite():
     acts = (acts + 100).half()
     assert acts.sum().isinf()  # float16 ends at 65,504
     assert fit_mass_mean_probe(acts, numbers > 0).weight.isfinite().all()
+
+
+def test_a_loose_tolerance_changes_weights_and_hardly_any_prediction():
+    generator = torch.Generator().manual_seed(0)
+    acts = torch.randn(2000, 30, generator=generator) * torch.linspace(0.1, 3, 30)
+    labels = acts @ torch.randn(30, 5, generator=generator) + torch.randn(2000, 5, generator=generator) > 0
+    exact, loose = (fit_logistic_regression_probe(acts, labels, l2=1e-3, tolerance=t) for t in (1e-5, 0.1))
+    assert not torch.allclose(exact.weight, loose.weight, rtol=1e-3)
+    assert ((exact(acts) > 0) == (loose(acts) > 0)).float().mean() > 0.98
