@@ -835,9 +835,10 @@ assert follows["dose 2"][2] > follows["dose 1"][2] + 0.15
 # **Try it.** Click on a square of the second board: it becomes what it is not. Watch which moves come and go, and count the errors. Push the strength to 4, and to 0.5. Edit an early position and a late one.
 
 # %%
-chosen = test.pos[:100].argsort()[::12].tolist()
+matters = (errors["null"] >= 4).nonzero()[:, 0]  # cases in which the disc decides about several moves
+matters = matters[test.pos[matters].argsort(stable=True)]  # early positions first
 examples, prefix_of = {}, {}
-for i in chosen:
+for i in matters[:: len(matters) // 8].tolist():
     name, disc = f"case {i}, after {int(test.pos[i]) + 1} moves", int(test.squares[i])
     examples[name] = EditExample(test.boards[i], disc, int(test.boards_after[i, disc]))
     prefix_of[name] = cache_prefixes(model, test.tokens[[i]], test.pos[[i]])
