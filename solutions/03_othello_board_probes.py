@@ -610,9 +610,8 @@ del twin_train, twin_test  # 0.3 GB
 # One more line to compare with, this time from above: somebody who knows the **true board before the last move**, and not what that move did.
 
 # %%
-before_last = to_mine_yours(
-    states_test.black_white_boards[:, :-1], states_test.black_to_move[:, 1:]
-)  # in today's words
+turn_now = states_test.black_to_move[:, 1:]  # [game pos-1]
+before_last = to_mine_yours(states_test.black_white_boards[:, :-1], turn_now)  # in the words of whoever moves now
 one_hot = torch.nn.functional.one_hot(before_last[keep_test[:, 1:]].long(), 3)[None]  # [1 position square state]
 previous = float(board_accuracy_by_layer(one_hot.float(), boards_test)[1])
 
