@@ -69,7 +69,7 @@ from tqdm.auto import tqdm
 
 from utils import boards as pictures
 from utils import plots
-from utils.activations import cache_resid_post, tokenize
+from utils.activations import cache_positions, cache_resid_post, tokenize
 from utils.board_widgets import GameView, explore_games
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
@@ -85,6 +85,7 @@ from utils.othello import (
     replay_games,
     square_name,
     start_board,
+    to_tokens,
     token_name,
     token_squares,
 )
@@ -217,11 +218,6 @@ check(legal_move_rate)
 # %%
 games_test = random_games(400, seed=2)[:, :-1]
 states_test = replay_games(games_test)
-
-
-def to_tokens(legal: Bool[Tensor, "game pos square"]) -> Bool[Tensor, "game pos token"]:
-    """Legal squares as legal tokens; padding is never legal."""
-    return torch.nn.functional.pad(legal[..., token_squares()], (1, 0))
 
 
 @torch.no_grad()
@@ -406,14 +402,8 @@ game_test = torch.arange(400)[:, None].expand_as(keep_test)[keep_test]  # [posit
 
 
 # %%
-def cache_positions(network, games, mask, chosen, layers=LAYERS) -> Float[Tensor, "layer position d_model"]:
-    """Activations at the chosen positions [game pos], 100 games at a time."""
-    parts = zip(games.split(100), mask.split(100), chosen.split(100), strict=True)
-    return torch.cat([cache_resid_post(network, part, m, layers)[:, here] for part, m, here in parts], dim=1)
-
-
-acts_train = cache_positions(model, games_train, states_train.mask, keep_train)
-acts_test = cache_positions(model, games_test, states_test.mask, keep_test)
+acts_train = cache_positions(model, games_train, states_train.mask, keep_train, LAYERS)
+acts_test = cache_positions(model, games_test, states_test.mask, keep_test, LAYERS)
 acts_train.shape, acts_test.shape
 
 # %% [markdown]
@@ -448,11 +438,8 @@ def read_boards(acts_train, boards_train, acts_test) -> Float[Tensor, "layer pos
 def interval_over_games(right: Bool[Tensor, "position square"], boards: Int[Tensor, "position square"], game) -> Tensor:
     """95 % interval of the share of occupied squares that are right; whole games are drawn."""
     occupied = boards != EMPTY
-    counts = torch.stack([(right & occupied).sum(dim=1), occupied.sum(dim=1)], dim=1).double()  # [position 2]
-    by_game = torch.zeros(400, 2, dtype=torch.float64).index_add_(0, game, counts)
-    by_game = by_game[by_game[:, 1] > 0]
-    options = {"statistic": lambda rows: rows[:, 0].sum() / rows[:, 1].sum(), "n_resamples": 300}
-    return torch.tensor(bootstrap_interval(by_game, **options))
+    games = game[:, None].expand_as(occupied)[occupied]  # of each occupied square
+    return torch.tensor(bootstrap_interval(right[occupied], groups=games, n_resamples=300))
 
 
 def score(acts_train, boards_train, acts_test, boards_test) -> tuple[Tensor, Tensor, Tensor]:
@@ -601,8 +588,8 @@ mine_yours = score(acts_train, boards_train, acts_test, boards_test)
 bag = score(bag_train, boards_train, bag_test, boards_test)
 
 # %%
-twin_train = cache_positions(untrained, games_train, states_train.mask, keep_train)
-twin_test = cache_positions(untrained, games_test, states_test.mask, keep_test)
+twin_train = cache_positions(untrained, games_train, states_train.mask, keep_train, LAYERS)
+twin_test = cache_positions(untrained, games_test, states_test.mask, keep_test, LAYERS)
 twin = score(twin_train, boards_train, twin_test, boards_test)
 del twin_train, twin_test  # 0.3 GB
 

@@ -70,15 +70,25 @@ from torch.nn.functional import normalize
 
 from utils import boards as pictures
 from utils import plots
-from utils.activations import cache_resid_post
+from utils.activations import cache_positions, cache_resid_post
 from utils.board_widgets import EditExample, EditResult, edit_board
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
 from utils.interventions import pattern_from_filter
 from utils.metrics import bootstrap_interval
 from utils.models import TransformerBridge, load_model, restore_model
-from utils.othello import EMPTY, MINE, YOURS, legal_moves, random_games, replay_games, square_name, token_squares
-from utils.othello_edits import cache_prefixes, continue_from, draw_edit_cases, draw_move_pairs, to_tokens
+from utils.othello import (
+    EMPTY,
+    MINE,
+    YOURS,
+    legal_moves,
+    random_games,
+    replay_games,
+    square_name,
+    to_tokens,
+    token_squares,
+)
+from utils.othello_edits import cache_prefixes, continue_from, draw_edit_cases, draw_move_pairs
 from utils.othello_probes import board_accuracy_by_layer, fit_board_probe, legal_move_rate
 from utils.probes import LinearProbe, fit_logistic_regression_probe, fit_mass_mean_probe, fit_ridge_probe
 
@@ -308,13 +318,8 @@ keep[:, : MOVES[0] - 1] = keep[:, MOVES[1] :] = False
 boards_train = states_train.boards[keep].long()  # [position square], EMPTY, MINE, YOURS
 
 
-def cache_positions(games, chosen: Bool[Tensor, "game pos"], layers) -> Float[Tensor, "layer position d_model"]:
-    """Activations at the chosen positions [game pos], 100 games at a time."""
-    pairs = zip(games.split(100), chosen.split(100), strict=True)
-    return torch.cat([cache_resid_post(model, part, torch.ones_like(part), layers)[:, c] for part, c in pairs], dim=1)
-
-
-acts_train = cache_positions(games_train[:, : MOVES[1]], keep[:, : MOVES[1]], LAYERS)
+early = slice(MOVES[1])  # later positions need not be run
+acts_train = cache_positions(model, games_train[:, early], states_train.mask[:, early], keep[:, early], LAYERS)
 effects = torch.stack([square_effect_directions(acts, boards_train, L2) for acts in acts_train])
 effects.shape  # [layer square d_model]
 
@@ -950,7 +955,7 @@ print(f"{len(game_of)} illegal favourites in {int(legal_new.any(dim=-1).sum())} 
 # %%
 keep_all = states_train.mask.clone()
 keep_all[:, : MOVES[0] - 1] = False
-acts_all = cache_positions(games_train, keep_all, [edit_layer])[0]
+acts_all = cache_positions(model, games_train, states_train.mask, keep_all, [edit_layer])[0]
 boards_all = states_train.boards[keep_all].long()
 probe_all, effects_all = (
     fit_board_probe(acts_all, boards_all, l2=L2),

@@ -22,7 +22,7 @@ from utils.othello import (
     random_games,
     replay_games,
     square_name,
-    token_squares,
+    to_tokens,
 )
 from utils.probes import LinearProbe
 
@@ -81,7 +81,7 @@ def ask_legal_rate(student, logits: Tensor, legal: Tensor) -> tuple[float, float
 
 def legal_tokens(states: GameStates, size: int) -> Tensor:
     """Which tokens are legal next [game pos token], padding never."""
-    return torch.nn.functional.pad(states.legal[:, :, token_squares(size)], (1, 0))
+    return to_tokens(states.legal, size)
 
 
 @exercise("legal_move_rate")

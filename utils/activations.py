@@ -159,6 +159,33 @@ def cache_pooled(
     return pooled
 
 
+def cache_positions(
+    model: "TransformerBridge",
+    tokens: Int[Tensor, "batch pos"],
+    attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"],
+    chosen: Bool[Tensor, "batch pos"],
+    layers: Sequence[Layer],
+    *,
+    batch_size: int = 100,
+) -> Float[Tensor, "layer position d_model"]:
+    """Cache chosen positions only, in the order of tokens[chosen]; never more than a batch is held whole.
+
+    Args:
+        chosen: True at the positions wanted.
+        batch_size: Rows of tokens per forward pass.
+
+    Raises:
+        ValueError: As cache_resid_post does; chosen is not of the shape of tokens.
+    """
+    if chosen.shape != tokens.shape or chosen.dtype != torch.bool:
+        raise ValueError(
+            f"chosen must be a bool tensor of the shape of tokens {tuple(tokens.shape)}, got {chosen.dtype} "
+            f"{tuple(chosen.shape)}; index tokens and chosen alike"
+        )
+    parts = zip(*(part.split(batch_size) for part in (tokens, attention_mask, chosen)), strict=True)
+    return torch.cat([cache_resid_post(model, part, mask, layers)[:, here] for part, mask, here in parts], dim=1)
+
+
 class _LastLayerRead(Exception):
     """Ends a forward pass; stop_at_layer would compute the logits after the last block, and any layer's on BERT."""
 

@@ -83,6 +83,11 @@ def token_from_name(name: str, size: int = 8) -> int:
     return names.index(name) + 1
 
 
+def to_tokens(squares: Bool[Tensor, "*batch square"], size: int = 8) -> Bool[Tensor, "*batch token"]:
+    """Turn flags of squares, such as where a move is legal, into flags of tokens; padding is never set."""
+    return torch.nn.functional.pad(squares[..., token_squares(size)], (1, 0))
+
+
 # Boards
 
 

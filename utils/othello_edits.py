@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, pad
+from torch.nn.functional import cosine_similarity
 
 from utils.activations import cache_resid_post
 from utils.models import TransformerBridge
-from utils.othello import EMPTY, MINE, YOURS, legal_moves, random_games, replay_games, token_squares
+from utils.othello import EMPTY, MINE, YOURS, legal_moves, random_games, replay_games, to_tokens
 from utils.probes import LinearProbe, fit_ridge_probe
 
 MOVES = (5, 30)  # histories of so many moves, as in the benchmark of Li et al. 2022
@@ -55,11 +55,6 @@ class Prefixes:
 
 
 # The benchmark
-
-
-def to_tokens(squares: Bool[Tensor, "*batch square"], size: int = 8) -> Bool[Tensor, "*batch token"]:
-    """Turn flags of squares into flags of tokens; padding is never set."""
-    return pad(squares[..., token_squares(size)], (1, 0))
 
 
 def draw_edit_cases(n_cases: int, size: int = 8, *, moves: tuple[int, int] = MOVES, seed: int = 0) -> EditCases:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from tests.bench.common import Row, time_pairs
-from utils.activations import cache_resid_post
+from utils.activations import cache_positions
 from utils.models import TransformerBridge, load_model
 from utils.othello import EMPTY, MINE, PADDING, YOURS, random_games, replay_games, start_board, token_squares
 from utils.othello_probes import N_STATES, board_accuracy_by_layer, fit_board_probe
@@ -225,9 +225,8 @@ def positions(model: TransformerBridge, games: Int[Tensor, "game pos"]) -> Posit
     """Boards and activations of all layers, 100 games at a time."""
     states, layers = replay_games(games[:, :-1]), ["embed", *range(model.cfg.n_layers)]
     chosen = states.mask & (torch.arange(states.mask.shape[1]) >= FIRST)  # [game pos]
-    parts = zip(games[:, :-1].split(100), states.mask.split(100), chosen.split(100), strict=True)
-    acts = [cache_resid_post(model, tokens, mask, layers)[:, here] for tokens, mask, here in parts]
-    return Positions(torch.cat(acts, dim=1), states.boards[chosen].long())
+    acts = cache_positions(model, games[:, :-1], states.mask, chosen, layers)
+    return Positions(acts, states.boards[chosen].long())
 
 
 def accuracy(logits: Float[Tensor, "layer position square state"], boards: Int[Tensor, "position square"]) -> float:

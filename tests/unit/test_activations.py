@@ -6,7 +6,7 @@ import transformers
 from torch.testing import assert_close
 
 from utils import models
-from utils.activations import cache_pooled, cache_resid_post, pool_mean, tokenize
+from utils.activations import cache_pooled, cache_positions, cache_resid_post, pool_mean, tokenize
 from utils.models import leftover_hooks, random_model
 
 TEXTS = ["rust", "deep blue", "a rather longer description of a colour between green and grey", "off white", "sea"]
@@ -258,6 +258,18 @@ def test_cache_pooled_runs_little_padding(minilm):
 def test_a_quick_run_shows_no_bar(minilm, capfd):
     cache_pooled(minilm, TEXTS, [0], batch_size=1)
     assert capfd.readouterr() == ("", "")
+
+
+def test_cache_positions_holds_the_chosen_ones_in_order():
+    model = random_model("gpt2")
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(1, 50, (7, 6), generator=generator)
+    chosen, mask = torch.rand(7, 6, generator=generator) < 0.4, torch.ones_like(tokens)
+    whole = cache_resid_post(model, tokens, mask, [1, "embed"])
+    found = cache_positions(model, tokens, mask, chosen, [1, "embed"], batch_size=3)
+    assert torch.allclose(found, whole[:, chosen], atol=1e-6)
+    with pytest.raises(ValueError, match=r"chosen must be a bool tensor of the shape of tokens \(7, 6\)"):
+        cache_positions(model, tokens, mask, chosen[0], [1])
 
 
 def test_cache_pooled_names_empty_texts_before_it_starts(minilm):

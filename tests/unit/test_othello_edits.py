@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from utils.models import load_model
-from utils.othello import EMPTY, MINE, legal_moves, replay_games, token_squares
+from utils.othello import EMPTY, MINE, legal_moves, replay_games, to_tokens, token_squares
 from utils.othello_edits import (
     cache_prefixes,
     continue_from,
@@ -15,7 +15,6 @@ from utils.othello_edits import (
     intervention_errors,
     patch_resid,
     square_effect_directions,
-    to_tokens,
 )
 
 

@@ -40,7 +40,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from utils.othello import random_games, replay_games, token_squares
+from utils.othello import random_games, replay_games, to_tokens, token_squares
 
 Batch = tuple[Int[Tensor, "game pos"], Bool[Tensor, "game pos token"]]  # tokens; which tokens are legal next
 
@@ -117,8 +117,7 @@ def build_model(settings: Settings) -> GPT2LMHeadModel:
 
 def inputs_and_legal(games: Int[Tensor, "game pos"], size: int) -> Batch:
     """Return the tokens a model reads, all but the last, and after each which tokens are legal next (padding never)."""
-    legal = replay_games(games, size).legal[:, :-1, token_squares(size)]  # [game pos move]
-    return games[:, :-1], nn.functional.pad(legal, (1, 0))
+    return games[:, :-1], to_tokens(replay_games(games, size).legal[:, :-1], size)
 
 
 def draw_batches(settings: Settings, step: int) -> Iterator[Batch]:
