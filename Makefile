@@ -1,4 +1,4 @@
-# lab · test · notebooks · bench     each sets up .venv first, if it is not there yet
+# lab · test · notebooks · grade · bench     each sets up .venv first, if it is not there yet
 
 # the first Python that runs and is 3.11, 3.12 or 3.13; make PYTHON=/path/to/python picks another
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -8,7 +8,7 @@ PORT ?= 8888
 RUN := .venv/bin/python
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: lab test notebooks bench
+.PHONY: lab test notebooks grade bench
 
 # BROWSER= (empty) starts the server alone; BROWSER=firefox picks a browser
 lab: .venv/ready
@@ -21,6 +21,10 @@ test: .venv/ready
 
 notebooks: .venv/ready
 	$(RUN) -m utils.course.build
+
+# make grade SUBMISSIONS=folder ARGS="--out report --jobs 4"
+grade: .venv/ready
+	$(RUN) -m utils.grading run $(SUBMISSIONS) $(ARGS)
 
 bench: .venv/ready
 	$(RUN) -m tests.bench $(ARGS)

@@ -3,11 +3,12 @@
 import json
 import os
 import sys
+import time
 
 import pytest
 
 from utils.course import namespace as namespace_module
-from utils.course.namespace import Cell, NotebookError, build_namespace, read_cells
+from utils.course.namespace import Cell, NotebookError, build_namespace, parse_cells, read_cells
 
 HIDDEN = {"__name__", "__builtins__", "__annotations__", "display", "get_ipython"}
 
@@ -128,6 +129,21 @@ def test_a_timed_or_captured_cell_counts_as_if_it_were_not(magic, tmp_path):
     if magic.count("%%") == 1:
         assert "f" in result.names and result.marked == {"f": ["f"]}
         assert result.names["f"].__code__.co_firstlineno == 3
+
+
+@pytest.mark.parametrize("text", ["'a'", '"a"', "'a' + \"b\"", "'\\\\'"])
+@pytest.mark.parametrize("magic", ["%%time", "%%capture it's", '%%capture "out"'])
+def test_a_timed_cell_may_hold_any_quotes(magic, text, tmp_path):
+    source = f"{magic}\ndef f():\n    return {text}"
+    assert build_namespace(read_cells(write(tmp_path, [source]))).names["f"]() == eval(text)
+
+
+@pytest.mark.parametrize(
+    "body", ["'a' + 'b'", "'\\x'", "'a', 'b'", "'" * 50_000, "'\\" * 20_000], ids=lambda body: body[:9]
+)
+def test_a_call_that_only_looks_like_a_timed_cell_is_an_experiment(body):
+    result = kept(f"get_ipython().run_cell_magic('time', '', {body})", "X = 1")
+    assert result.names["X"] == 1
 
 
 def test_display_works_in_graded_functions_with_and_without_a_notebook(capsys):
@@ -290,6 +306,13 @@ def test_one_cell_that_cannot_be_transformed_does_not_spoil_the_notebook(tmp_pat
         (b'{"cells": [{}]}', "is JSON but not a notebook"),
         (b'{"cells": [{"cell_type": "code", "source": 3}]}', "is JSON but not a notebook"),
         (b'{"cells": [{"cell_type": "code", "source": [3]}]}', "is JSON but not a notebook"),
+        (b'{"cells": [{"cell_type": "code", "source": {"X = 1": 1}}]}', "is JSON but not a notebook"),
+        (b'{"cells": [{"cell_type": "code", "source": null}]}', "is JSON but not a notebook"),
+        (b'{"cells": [' + b"9" * 5000 + b"]}", "is not JSON"),
+        (
+            b'{"cells": [' + b"{}," * 2_000_000 + b"{}]}",
+            "holds more than 2,000,000 lists and tables; clear its outputs",
+        ),
         (b'{"worksheets": 3}', "is JSON but not a notebook"),
     ],
     ids=lambda value: ascii(value[:40]),
@@ -314,6 +337,85 @@ def test_a_file_above_the_limit_is_refused_without_being_read(tmp_path):
         file.truncate(2_000_000_000)  # takes no space on the disk
     with pytest.raises(NotebookError, match="has more than 50 MB; clear its outputs"):
         read_cells(path)
+
+
+def test_messages_do_not_name_the_folders_above(tmp_path):
+    (tmp_path / "empty.ipynb").touch()
+    for path in (tmp_path, tmp_path / "missing.ipynb", tmp_path / "empty.ipynb", tmp_path / ("x" * 5000)):
+        with pytest.raises(NotebookError) as caught:
+            read_cells(path)
+        assert str(caught.value).startswith(path.name)
+
+
+@pytest.mark.parametrize(
+    ("sources", "words"),
+    [
+        (["A = 1"] * 2001, "has 2,001 code cells, at most 2,000 are read"),
+        (["A = 1\n" * 100_000], "has 600,000 characters of code, at most 500,000 are read"),
+        (["%time x\n" * 3000], "has too many magics"),
+        (["x = !ls\n" * 10 + "y = 2\n" * 50_000], "has too many magics"),
+        (["a." * 50_000 + "?"], "has too many magics"),
+    ],
+    ids=["cells", "characters", "magics", "shell lines", "question marks"],
+)
+def test_more_code_than_anybody_writes_is_refused_at_once(sources, words, tmp_path):
+    path, start = write(tmp_path, sources), time.monotonic()
+    with pytest.raises(NotebookError, match=words):
+        read_cells(path)
+    assert time.monotonic() - start < 2  # some of these keep IPython busy for minutes
+
+
+@pytest.mark.parametrize("source", ["\n" * 100_000, "#\n" * 50_000, "async\n" * 20_000, " " * 100_000])
+def test_long_runs_of_nothing_take_no_more_than_seconds(source, tmp_path):
+    start = time.monotonic()
+    assert not build_namespace(read_cells(write(tmp_path, [source]))).marked
+    assert time.monotonic() - start < 30  # with patterns that run over line ends this took minutes
+
+
+# --- repairs -------------------------------------------------------------------------------------------------------
+
+NBGRADER = {"nbgrader": {"schema_version": 3, "solution": True}}
+
+
+def parse(*cells: tuple[str, str, dict]) -> tuple[list[str], list[str]]:
+    """Labels with sources, and notes, of cells given as type, source and metadata."""
+    cells = [{"cell_type": kind, "source": source, "metadata": metadata} for kind, source, metadata in cells]
+    found, notes = parse_cells(json.dumps({"cells": cells}).encode(), "x.ipynb")
+    return [f"{cell.label}: {cell.source.rstrip()}" for cell in found], notes
+
+
+@pytest.mark.parametrize("kind", ["markdown", "raw"])
+def test_an_exercise_in_a_cell_that_is_no_code_cell_counts_as_code_and_is_said(kind):
+    prose, answer = ("markdown", "# exercises", {}), MARK + "def f(): pass"
+    cells, notes = parse(("code", "A = 1", {}), prose, (kind, answer, NBGRADER), ("code", "B = 2", {}))
+    assert cells == ["cell 1: A = 1", f"cell 2: {answer}", "cell 3: B = 2"]
+    assert notes == [f"cell 2 is a {kind} cell; its code was graded"]
+
+
+@pytest.mark.parametrize("kind", ["markdown", "raw", "heading", "<script>", 3, ["code"], None])
+def test_an_exercise_quoted_in_prose_does_not_replace_the_answer(kind):
+    answer = ("code", MARK + "def f(): return 1", NBGRADER)
+    assert parse(answer, (kind, MARK + "def f(): return 2", {})) == (["cell 1: " + answer[1]], [])
+    assert parse(("code", "A = 1", {}), (kind, MARK + "what f does", {})) == (["cell 1: A = 1"], [])
+
+
+def test_lost_metadata_of_exercise_cells_is_said_cell_by_cell_or_once_for_all():
+    cells = [("code", f"# exercise: f{n}\ndef f{n}(): pass", {} if n < 2 else NBGRADER) for n in range(4)]
+    lost = [(kind, source, {"nbgrader": "gone"}) for kind, source, _ in cells]
+    assert parse(("code", "A = 1", {}), *cells)[1] == [
+        "cell 2: its metadata is lost; found by its comment",
+        "cell 3: its metadata is lost; found by its comment",
+    ]
+    assert parse(*cells[2:])[1] == []
+    assert parse(*lost)[1] == ["the metadata of all exercise cells is lost; they were found by their comments"]
+    assert parse(*lost * 2, *cells)[1] == [
+        "the metadata of 10 exercise cells is lost; they were found by their comments"
+    ]
+
+
+def test_many_repairs_make_one_note():
+    cells = [("markdown", f"# exercise: f{n}\ndef f{n}(): pass", {}) for n in range(1000)]
+    assert parse(*cells)[1] == ["1000 markdown or raw cells hold exercises; their code was graded"]
 
 
 def test_reading_does_not_need_the_libraries_that_notebooks_are_written_with(tmp_path, monkeypatch):

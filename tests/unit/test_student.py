@@ -475,7 +475,7 @@ def test_two_open_submissions_keep_to_themselves(in_server):
 )
 def test_an_answer_that_the_process_made_up_is_at_worst_an_outcome(reply, monkeypatch):
     server = StudentServer()
-    monkeypatch.setattr(server, "_ask", lambda message: reply)
+    monkeypatch.setattr(server, "ask", lambda message: reply)
     monkeypatch.setattr(server, "_alive", lambda: True)
     outcome = server._call(server._held, {}, "f", (), {}, ())
     assert isinstance(outcome, Outcome) and len(outcome.message) < 3000

@@ -121,7 +121,7 @@ def run_checks(chapter: str, exercise: str, student: Student, *, seed: int = 0) 
     """
     run = _Run(exercise, student, seed)
     path = ROOT / "tests" / f"test_{chapter}.py"
-    arguments = [str(path), f"-c{ROOT / 'pyproject.toml'}", f"--rootdir={ROOT}", *QUIET]
+    arguments = [str(path), f"-c{ROOT / 'pyproject.toml'}", f"--rootdir={ROOT}", f"--confcutdir={path.parent}", *QUIET]
     autoload = os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # other packages' plugins cost time and may print
     try:

@@ -1,15 +1,17 @@
 """The other side of the wire: a process that holds submissions and runs their functions."""
 
 import functools
+import math
 import os
 import selectors
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from typing import Protocol
 
 import torch
 
@@ -20,14 +22,72 @@ from utils.course.student import Outcome, Student, StudentError, run_call
 
 CALL_SECONDS = 60.0  # a call that takes longer is given up
 START_SECONDS = 120.0  # imports, on a slow machine
+WATCH_SECONDS = 0.25  # between two looks at a process that we wait for
 MESSAGE_CHARACTERS = 2000  # of what the process says; it may say anything
+
+
+class Launched(Protocol):
+    """A process that runs `serve`, and our ends of the two pipes to it."""
+
+    fd_in: int  # where we write
+    fd_out: int  # where we read
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+
+    def watch(self) -> None:
+        """Called now and then while we wait for it; MemoryError if it takes more memory than it may."""
+
+    def end(self, patience: float = 0.0) -> int | None:
+        """End the process, and what it started, and close the pipes.
+
+        Args:
+            patience: seconds to wait until it ends by itself.
+
+        Returns:
+            Its exit status, if it had ended by itself.
+        """
+
+
+class Spawned:
+    """A new Python process: what is meant for code that we trust, such as the solutions."""
+
+    def __init__(self):
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "utils.course.server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            start_new_session=True,  # so that what it starts can be ended with it
+        )
+        self.fd_in, self.fd_out = self._process.stdin.fileno(), self._process.stdout.fileno()
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def watch(self) -> None:
+        """It may take what there is."""
+
+    def end(self, patience: float = 0.0) -> int | None:
+        status = None
+        with suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(timeout=patience)
+        with suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.wait()
+        with suppress(OSError):
+            self._process.stdin.close()
+        self._process.stdout.close()
+        return status
 
 
 class _Pipe:
     """Our ends of the two pipes to a process. Reading and writing raise TimeoutError once the deadline is over."""
 
-    def __init__(self, process: subprocess.Popen):
-        self.fd_in, self.fd_out = process.stdin.fileno(), process.stdout.fileno()
+    def __init__(self, process: Launched):
+        self.fd_in, self.fd_out, self._watch = process.fd_in, process.fd_out, process.watch
         os.set_blocking(self.fd_in, False)
         self.deadline = 0.0
 
@@ -48,8 +108,10 @@ class _Pipe:
     def _wait(self, fd: int, event: int) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(fd, event)
-            if not selector.select(max(0.0, self.deadline - time.monotonic())):
-                raise TimeoutError
+            while not selector.select(max(0.0, min(WATCH_SECONDS, self.deadline - time.monotonic()))):
+                if time.monotonic() >= self.deadline:
+                    raise TimeoutError
+                self._watch()
 
 
 class StudentServer:
@@ -57,11 +119,24 @@ class StudentServer:
 
     Several submissions may be open; the process holds the one that was called last, and gets another by running its
     definitions. If a function ends the process or its time, a new process is started for the next function.
+
+    Args:
+        call_seconds: a call that takes longer is given up.
+        seconds: what all calls together may take.
+        launch: starts a process that runs `serve`.
     """
 
-    def __init__(self, *, call_seconds: float = CALL_SECONDS):
-        self.call_seconds = call_seconds
-        self._process: subprocess.Popen | None = None
+    def __init__(
+        self,
+        *,
+        call_seconds: float = CALL_SECONDS,
+        seconds: float = math.inf,
+        launch: Callable[[], Launched] = Spawned,
+    ):
+        self.call_seconds, self.seconds_left = call_seconds, seconds
+        self.ready: dict = {}  # what the process said before it ran anything of a submission
+        self._launch, self._process = launch, None
+        self._n_asked = 0
         self._held: dict | None = None  # the message that opened the submission that the process holds
 
     def open(self, cells: Sequence[Cell], exercises: Sequence[str]) -> tuple[Student, Namespace]:
@@ -79,7 +154,7 @@ class StudentServer:
 
     def _open(self, message: dict) -> dict:
         self._held = message
-        return self._ask(message)
+        return self.ask(message)
 
     def _call(
         self, opened: dict, ended: dict[str, Outcome], name: str, args: Sequence, kwargs: dict, wrt: Sequence[int]
@@ -88,7 +163,7 @@ class StudentServer:
             return ended[name]
         reply = {} if self._held is opened and self._alive() else self._open(opened)
         if "kind" not in reply:  # else its definitions did not end well
-            reply = self._ask({"op": "call", "name": name, "args": tuple(args), "kwargs": kwargs, "wrt": list(wrt)})
+            reply = self.ask({"op": "call", "name": name, "args": tuple(args), "kwargs": kwargs, "wrt": list(wrt)})
         texts = {key: reply.get(key, "") for key in ("kind", "message", "type_name", "line")}
         if not all(type(text) is str for text in texts.values()):
             texts = self._failed("died", "the process that ran the function answered with something else")
@@ -98,67 +173,68 @@ class StudentServer:
             ended[name] = outcome
         return outcome
 
-    def _ask(self, message: dict) -> dict:
+    def ask(self, message: dict) -> dict:
+        """Send one message; the answer, or why there is none as its `kind` and `message`."""
+        self._n_asked += 1
         try:
             if not self._alive():
                 self._start()
-            self._pipe.deadline = time.monotonic() + self.call_seconds
-            wire.write_frame(self._pipe, message)
-            return wire.read_frame(self._pipe)
+            start = time.monotonic()
+            self._pipe.deadline = start + min(self.call_seconds, self.seconds_left)
+            try:
+                wire.write_frame(self._pipe, {**message, "id": self._n_asked})
+                reply = wire.read_frame(self._pipe)
+            finally:
+                self.seconds_left -= time.monotonic() - start
+            if reply.pop("id", None) != self._n_asked:  # it wrote more than one answer to an earlier question
+                return self._failed("died", "what came back from the function's process answers something else")
+            return reply
         except TimeoutError:
             return self._failed("timeout", f"timed out after {self.call_seconds:g} s: an endless loop?")
+        except MemoryError as error:
+            return self._failed("died", str(error))
         except (EOFError, OSError):
             return self._failed("died", "the function ended its process")
         except wire.WireError as error:
             return self._failed("died", f"what came back from the function's process is not an answer: {error}")
 
     def _alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.is_alive()
 
     def _start(self) -> None:
         self.close()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "utils.course.server"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            start_new_session=True,  # so that what it starts can be ended with it
-        )
+        self._process = self._launch()
         self._pipe = _Pipe(self._process)
         self._pipe.deadline = time.monotonic() + START_SECONDS
-        wire.read_frame(self._pipe)  # says that the imports are done
+        self.ready = wire.read_frame(self._pipe)  # the imports are done
 
     def _failed(self, kind: str, message: str) -> dict:
         """Ends the process and says why, with its exit status if it has ended by itself."""
-        if kind == "died" and self._process is not None:
-            with suppress(subprocess.TimeoutExpired):
-                message += f" (exit status {self._process.wait(timeout=1)})"
-        self.close()
+        process, self._process = self._process, None
+        status = process.end(patience=1.0 if kind == "died" else 0.0) if process is not None else None
+        if kind == "died" and status is not None:
+            message += f" (exit status {status})"
         return {"kind": kind, "message": message}
 
     def close(self) -> None:
         """End the process, and what it started."""
         if self._process is not None:
-            with suppress(OSError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.kill()
-            self._process.wait()
-            with suppress(OSError):
-                self._process.stdin.close()
-            self._process.stdout.close()
+            self._process.end()
             self._process = None
 
 
-def serve() -> None:
-    """The loop of the server process: frames in, frames out; whatever submitted code prints goes nowhere."""
-    frames_in, frames_out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
+def serve(fd_in: int, fd_out: int, ready: dict, *, prepare: Callable[[Sequence[str]], None] | None = None) -> None:
+    """The loop of the server process: frames in, frames out, until the other side closes its end.
+
+    Args:
+        fd_in, fd_out: file descriptors of the frames.
+        ready: what to say first.
+        prepare: called with the exercises before a submission's definitions run.
+    """
+    frames_in, frames_out = os.fdopen(fd_in, "rb"), os.fdopen(fd_out, "wb")
     torch.set_num_threads(1)
     namespace, answers = Namespace(), []
-    wire.write_frame(frames_out, {"op": "ready"})
+    wire.write_frame(frames_out, ready)
     while True:
         try:
             message = wire.read_frame(frames_in, with_models=True)
@@ -166,11 +242,13 @@ def serve() -> None:
             return
         if message["op"] == "open":
             answers = message["exercises"]
+            if prepare is not None:
+                prepare(answers)
             namespace = build_namespace([Cell(**cell) for cell in message["cells"]], answers)
             reply = {"problems": namespace.problems, "repairs": namespace.repairs}
         else:
             reply = vars(_answer(namespace, answers, message))
-        wire.write_frame(frames_out, reply)
+        wire.write_frame(frames_out, {**reply, "id": message["id"]})
 
 
 def _answer(namespace: Namespace, answers: Sequence[str], message: dict) -> Outcome:
@@ -180,5 +258,14 @@ def _answer(namespace: Namespace, answers: Sequence[str], message: dict) -> Outc
         return Outcome("exception", f"`{message['name']}` raised KeyboardInterrupt", type_name="KeyboardInterrupt")
 
 
+def main() -> None:
+    """Serve on standard input and output; whatever submitted code prints goes nowhere."""
+    fd_in, fd_out = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    serve(fd_in, fd_out, {"op": "ready"})
+
+
 if __name__ == "__main__":
-    serve()
+    main()

@@ -237,7 +237,7 @@ def _closed(answers: Sequence[str]):
     codes = {function: function.__code__ for function in candidates if isfunction(function)}
     try:
         for function in codes:
-            function.__code__ = _refuse.__code__.replace(co_name=function.__name__)
+            function.__code__ = REFUSE.replace(co_name=function.__name__)
         yield
     finally:
         for function, code in codes.items():
@@ -252,6 +252,9 @@ def _refuse(*args, **kwargs):
     name = sys._getframe().f_code.co_name
     raise BorrowedError(f"`{name}` from utils is the answer of an exercise of this chapter; write your own")
 
+
+
+REFUSE = _refuse.__code__  # the code that closed functions get
 
 def _copy(arg: Any) -> Any:
     """An argument as it arrives on the other side of the wire."""
