@@ -5,7 +5,9 @@ it is right; where it ends its process or its time, that exercise gets none, and
 """
 
 import ast
+import json
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -529,3 +531,34 @@ def test_another_seed_draws_other_data():
         for seed in (0, 0, 7)
     }
     assert len(messages) == 2
+
+
+POORER = """
+import json
+from pathlib import Path
+from utils.course.namespace import read_cells
+from utils.grading import run
+from utils.grading.collect import Submission
+from utils.grading.results import Settings
+
+Path("/proc/sys/user/max_user_namespaces").write_text("0")
+attack = "    raise RuntimeError(open('/etc/passwd').read())\\n"
+cells = [Cell for Cell in read_cells("solutions/{chapter}.ipynb")]
+row = run.grade(Submission("ada", "ada.ipynb", "{chapter}", cells=tuple(cells)), Settings())
+print(json.dumps([row.points, run._server("split").layers]))
+"""
+
+
+def test_a_container_without_other_users_and_namespaces_grades_and_says_what_is_missing():
+    """As in many containers: root may be nobody else, and the kernel gives no namespaces. Landlock and seccomp hold."""
+    if shutil.which("unshare") is None:
+        pytest.skip("no unshare here to make a container with")
+    script = POORER.replace("{chapter}", CHAPTER)
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", script]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    points, layers = json.loads(result.stdout)
+    assert points == sum(e.points for e in chapter().exercises.values())
+    missing = {name for name, said in layers.items() if said != sandbox.ACTIVE}
+    assert missing == {"unprivileged user", "own namespaces", "work folder in memory"}
+    assert "may not become another user" in layers["unprivileged user"]

@@ -1,4 +1,4 @@
-"""nbgrader takes our notebooks as they are: it releases and grades them, and gives the points that our checks give.
+"""nbgrader takes our notebooks as they are: it releases and grades them, and gives the points that our grader gives.
 
 The nbgrader course folder stands inside the course's own folder (here build/nbgrader, which git ignores), because a
 notebook's setup cell finds the course in the folders above it. nbgrader has an environment of its own and runs the
@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +22,10 @@ import pytest
 from tests.copies import copy_course
 from utils import ROOT
 from utils.course import build
-from utils.course.check import run_checks
 from utils.course.mutants import Mutant, read_mutants
-from utils.course.namespace import build_namespace, read_cells
-from utils.course.student import local_student
+from utils.grading import run
+from utils.grading.collect import collect
+from utils.grading.results import Settings, SubmissionRow
 
 NBGRADER = ROOT / ".venv-nbgrader" / "bin" / "nbgrader"
 CHAPTERS, CHAPTER = build.chapter_names(), "01_linear_probes"
@@ -122,16 +123,16 @@ class Classroom:
         return json.loads(result.stdout)
 
     def notebook(self, step: str, learner: str) -> Path:
-        return self.folder / step / learner.replace(" ", "_") / CHAPTER / f"{CHAPTER}.ipynb"
+        return self.folder / step / student(learner) / CHAPTER / f"{CHAPTER}.ipynb"
+
+    def submit(self, learner: str) -> None:
+        path = self.notebook("submitted", learner)
+        path.parent.mkdir(parents=True)
+        nbformat.write(hand_in(learner), path)
 
 
-@pytest.fixture(scope="module")
-def classroom(tmp_path_factory: pytest.TempPathFactory) -> Classroom:
-    """A fresh one, with every chapter's solution notebook as the source of an assignment."""
-    if not NBGRADER.exists():
-        message = f"there is no {NBGRADER.relative_to(ROOT)}; .ci/run makes it"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
-    temporary = tmp_path_factory.mktemp("nbgrader")
+def set_up_classroom(temporary: Path) -> Classroom:
+    """A fresh one below an empty folder, with every chapter's solution notebook as the source of an assignment."""
     folder = copy_course(temporary) / "build" / "nbgrader"
     for name in CHAPTERS:
         (folder / "source" / name).mkdir(parents=True)
@@ -152,6 +153,14 @@ def classroom(tmp_path_factory: pytest.TempPathFactory) -> Classroom:
 
 
 @pytest.fixture(scope="module")
+def classroom(tmp_path_factory: pytest.TempPathFactory) -> Classroom:
+    if not NBGRADER.exists():
+        message = f"there is no {NBGRADER.relative_to(ROOT)}; .ci/run makes it"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
+    return set_up_classroom(tmp_path_factory.mktemp("nbgrader"))
+
+
+@pytest.fixture(scope="module")
 def released(classroom: Classroom) -> dict[str, subprocess.CompletedProcess]:
     """Chapter -> what `nbgrader generate_assignment` said; the notebooks stand in release/."""
     return {name: classroom.run(NBGRADER, "generate_assignment", name) for name in CHAPTERS}
@@ -161,9 +170,7 @@ def released(classroom: Classroom) -> dict[str, subprocess.CompletedProcess]:
 def graded(classroom: Classroom, released) -> subprocess.CompletedProcess:
     """What `nbgrader autograde` said about all learners' notebooks; they stand in submitted/ and autograded/."""
     for learner in LEARNERS:
-        path = classroom.notebook("submitted", learner)
-        path.parent.mkdir(parents=True)
-        nbformat.write(hand_in(learner), path)
+        classroom.submit(learner)
     return classroom.run(NBGRADER, "autograde", CHAPTER)
 
 
@@ -172,9 +179,22 @@ def scores(classroom: Classroom, graded) -> dict[str, dict[str, list]]:
     """Learner -> exercise -> score, maximum, whether a person must look."""
     grades = classroom.read(READ_GRADES, CHAPTER)
     return {
-        learner: {cell.removeprefix("check-"): row for cell, row in grades[learner.replace(" ", "_")].items()}
+        learner: {cell.removeprefix("check-"): row for cell, row in grades[student(learner)].items()}
         for learner in LEARNERS
     }
+
+
+@pytest.fixture(scope="module")
+def rows(classroom: Classroom, graded) -> Iterator[dict[str, SubmissionRow]]:
+    """Learner -> what our grader says about the very notebook that nbgrader graded."""
+    found = {submission.student: submission for submission in collect([classroom.folder / "submitted"])}
+    yield {learner: run.grade(found[student(learner)], Settings()) for learner in LEARNERS}
+    run.close_servers()
+
+
+def student(learner: str) -> str:
+    """The name of a learner's folder."""
+    return learner.replace(" ", "_")
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -244,16 +264,10 @@ def test_nbgrader_accepts_our_learners_notebooks_without_a_complaint(graded: sub
     assert graded.returncode == 0 and not complaints(graded.stderr), graded.stderr
 
 
-@pytest.mark.filterwarnings("ignore:a warning")
 @pytest.mark.parametrize("learner", LEARNERS)
-def test_nbgrader_gives_the_points_that_our_checks_give(learner: str, classroom: Classroom, scores):
-    exercises = chapter().exercises
-    namespace = build_namespace(read_cells(classroom.notebook("submitted", learner)), exercises)
-    student, expected = local_student(namespace, exercises), {}
-    for name, exercise in exercises.items():
-        earned = sum(result.earned for result in run_checks(CHAPTER, name, student))
-        expected[name] = [earned, exercise.points, False]
-    assert scores[learner] == expected
+def test_nbgrader_gives_the_points_that_our_grader_gives(learner: str, scores, rows: dict[str, SubmissionRow]):
+    ours = {exercise.name: [exercise.points, exercise.max_points, False] for exercise in rows[learner].exercises}
+    assert scores[learner] == ours
 
 
 def test_a_right_answer_gets_full_points_a_stub_none_and_a_mistake_some(scores):

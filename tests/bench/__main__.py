@@ -1,4 +1,6 @@
-"""Every benchmark in one table: `python -m tests.bench [--threads 2] [checks notebooks activations probes boards]`.
+"""Every benchmark in one table: `python -m tests.bench [--threads 2] [--n 100] [PART...]`.
+
+The parts: checks notebooks activations probes boards grading.
 
 Compare the ratios: both sides run in turns, in the same process. Seconds without a peer are those of this machine, and
 of whatever else runs on it. Two threads that share busy cores wait for each other: there, --threads 1 is steadier.
@@ -10,6 +12,7 @@ import os
 import platform
 import re
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from tests.bench import activations, boards, notebooks, probes
+from tests.bench import activations, boards, grading, notebooks, probes
 from tests.bench.common import Row
 
 # Notebooks first: a kernel's peak memory starts at what this process holds when it starts the kernel.
@@ -27,6 +30,7 @@ PARTS = {
     "activations": activations.rows,
     "probes": probes.rows,
     "boards": boards.rows,
+    "grading": grading.rows,
 }
 CAPTION = "ratio: peer / ours where the target is ≥, ours / peer where it is ≤"
 
@@ -36,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=PARTS, help="what to measure (default: everything)")
     parser.add_argument("--threads", type=int, default=2, help="of torch, scikit-learn and the kernels (default 2)")
+    parser.add_argument("--n", type=int, default=100, help="notebooks in the class that is graded (default 100)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
 
@@ -45,7 +50,7 @@ def main() -> None:
     for column in ("ours", "peer", "ratio", "target"):
         table.add_column(column, justify="right", no_wrap=True)
     with threadpool_limits(arguments.threads):
-        for part, rows in PARTS.items():
+        for part, rows in (PARTS | {"grading": partial(grading.rows, arguments.n)}).items():
             if arguments.parts and part not in arguments.parts:
                 continue
             try:

@@ -253,8 +253,8 @@ def _refuse(*args, **kwargs):
     raise BorrowedError(f"`{name}` from utils is the answer of an exercise of this chapter; write your own")
 
 
-
 REFUSE = _refuse.__code__  # the code that closed functions get
+
 
 def _copy(arg: Any) -> Any:
     """An argument as it arrives on the other side of the wire."""

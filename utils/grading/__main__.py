@@ -1,5 +1,6 @@
 """The command line: `python -m utils.grading run|similarity|export-gradescope`."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -64,16 +65,16 @@ def run_(
 
     report.refuse_strangers(out)
     columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("grading", total=len(found))
-        graded = run.run(
-            found,
-            settings,
-            out,
-            jobs=jobs,
-            cluster=cluster,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    bar = Progress(*columns, console=console)
+    task = bar.add_task("grading")
+    with contextlib.ExitStack() as shown:
+
+        def progress(done: int, total: int) -> None:
+            if not bar.live.is_started:  # not before: an error may come, which has one line
+                shown.enter_context(bar)
+            bar.update(task, completed=done, total=total)
+
+        graded = run.run(found, settings, out, jobs=jobs, cluster=cluster, progress=progress)
     report.write_report(graded, out, messages=messages)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with open(summary, "a", encoding="utf-8") as file:

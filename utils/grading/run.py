@@ -69,8 +69,9 @@ class Server:
         self._folder = tempfile.TemporaryDirectory(prefix="probing-course-", ignore_cleanup_errors=True)
         os.chmod(self._folder.name, 0o711)  # submitted code has a folder in it
         environment = {name: os.environ[name] for name in sandbox.ENVIRONMENT if name in os.environ}
-        environment |= {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-        environment["TMPDIR"] = self._folder.name
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        environment |= {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        environment |= dict.fromkeys(("TMPDIR", "HOME"), self._folder.name)
         self._process = subprocess.Popen(
             [sys.executable, "-c", SERVE, trust, str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -124,11 +125,9 @@ class Server:
         return self._process.poll() is None
 
     def close(self) -> None:
-        """End the process; what it forked ends with it."""
+        """End the process; what it forked ends with it. The pipes stay open: another thread may wait at one."""
         self._process.kill()
         self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
         self._folder.cleanup()
 
 
@@ -258,8 +257,8 @@ def run(
     paths = [folder / f"{_key(s, settings, digests.get(s.chapter, ''))}.json" for s in submissions]
     done = {index: row for index, path in enumerate(paths) if (row := _read(path)) is not None}
     todo = [index for index in range(len(submissions)) if index not in done]
-    progress(len(done), len(submissions))
-    with _backend(jobs, cluster):
+    with _backend(jobs, cluster, digests):
+        progress(len(done), len(submissions))
         folder.mkdir(parents=True, exist_ok=True)
         tasks = [joblib.delayed(_task)(i, submissions[i], settings, digests) for i in todo]
         for index, row in joblib.Parallel(return_as="generator_unordered", batch_size=1)(tasks):
@@ -290,15 +289,14 @@ class _Done(BaseModel):
 
 def _task(index: int, submission: Submission, settings: Settings, digests: dict[str, str]) -> tuple[int, _Done]:
     """Grade one submission, here or on another machine."""
-    chapter = submission.chapter
-    if not submission.reason and checks_digest(chapter) != digests[chapter]:
-        raise UsageError(f"a worker of the cluster has other checks of {chapter}; bring the course there up to date")
+    if not submission.reason:  # the worker may have joined the cluster a moment ago
+        _refuse(_other_checks({submission.chapter: digests[submission.chapter]}))
     row = grade(submission, settings)
     return index, _Done(row=row, layers={} if submission.reason else _server(settings.trust).layers)
 
 
 @contextmanager
-def _backend(jobs: int, cluster: str | None) -> Iterator[None]:
+def _backend(jobs: int, cluster: str | None, digests: dict[str, str]) -> Iterator[None]:
     """Where joblib runs the tasks: in threads, each with a server process, or on the cluster's workers."""
     if cluster is None:
         with joblib.parallel_config("threading", n_jobs=jobs):
@@ -310,15 +308,46 @@ def _backend(jobs: int, cluster: str | None) -> Iterator[None]:
 
     try:
         client = Client(cluster, timeout=CLUSTER_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"no Dask scheduler answers at {cluster} ({type(error).__name__}); is it running?") from None
-    with client, client.as_current(), joblib.parallel_config("dask", wait_for_workers_timeout=CLUSTER_SECONDS):
+    except (OSError, ValueError):
+        raise UsageError(f"no Dask scheduler answers at {cluster}; is it running?") from None
+    with client, client.as_current():
+        # before any task: one that the scheduler or a worker cannot even read would be waited for without an end
         try:
-            yield
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                f"a worker of the cluster lacks {error.name}; start workers in the course's folder"
-            ) from None
+            client.run_on_scheduler(close_servers)  # any function of the course, to see whether it can be loaded there
+        except Exception as error:  # comes as whatever Dask makes of it
+            raise UsageError(f"the scheduler cannot load the course ({error}); start it in its folder") from None
+        try:
+            client.wait_for_workers(1, timeout=CLUSTER_SECONDS)
+        except TimeoutError:
+            raise UsageError(f"the cluster has no worker after {CLUSTER_SECONDS:.0f} s; start some") from None
+        for said in client.run(_other_checks, digests, on_error="return").values():
+            if isinstance(said, Exception):
+                raise UsageError(f"a worker cannot load the course ({said}); start it in its folder")
+            _refuse(said)
+        if sum(client.ncores().values()) == 1:  # joblib's way with one is to do the work itself
+            raise UsageError("the cluster has one worker with one thread; start more, or grade without --cluster")
+        try:
+            with joblib.parallel_config("dask"):
+                yield
+        finally:
+            client.run(close_servers, on_error="ignore")  # the workers stay, and so would 2 GB on each
+
+
+def _other_checks(digests: dict[str, str]) -> list[str]:
+    """The chapters whose checks are others here, or missing."""
+
+    def here(chapter: str) -> str:
+        try:
+            return checks_digest(chapter)
+        except OSError:
+            return ""
+
+    return [chapter for chapter, digest in digests.items() if here(chapter) != digest]
+
+
+def _refuse(chapters: list[str]) -> None:
+    if chapters:
+        raise UsageError(f"a worker has other checks of {', '.join(chapters)}; bring the course there up to date")
 
 
 @cache

@@ -252,9 +252,13 @@ def _become_nobody(layers: Layers, readable: Sequence[Path]) -> None:
     if blocked:
         layers["unprivileged user"] = f"it could not read {blocked[0]}; install Python where all may read it"
         return
-    os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    try:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    except OSError as error:  # in a container without other users
+        layers["unprivileged user"] = f"root may not become another user here ({error.strerror})"
+        return
     _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # or /proc/self would still be root's, and uid_map with it
     layers["unprivileged user"] = ACTIVE
 

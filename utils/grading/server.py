@@ -40,10 +40,8 @@ from utils.course.wire import read_frame, write_frame
 from utils.grading import integrity, sandbox
 from utils.grading.results import CheckRow, ExerciseRow, Settings
 
-MESSAGE_CHARACTERS, MAX_SAID = (
-    2000,
-    20,
-)  # of one text, and texts of one kind, that submitted code may bring into results
+MESSAGE_CHARACTERS = 2000  # of one text that submitted code may bring into results
+MAX_SAID = 20  # such texts of one kind
 TRUSTED_BYTES = 4 << 30  # what comparing may take, whatever came back, beyond what this process has when it is warm
 CPU_SECONDS = 30  # that a confined process may take beyond its time on the clock
 _LIMITS = struct.Struct("5q")  # the fields of sandbox.Limits
@@ -61,7 +59,8 @@ def main(trust: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the grader, and that ends this process
     work = Path(tempfile.mkdtemp(prefix="probing-course-"))
     if os.geteuid() == 0:
-        os.chown(work, sandbox.NOBODY, sandbox.NOBODY)
+        with contextlib.suppress(OSError):  # in a container without other users
+            os.chown(work, sandbox.NOBODY, sandbox.NOBODY)
     try:
         _warm_up()
         if trust == "shared":
@@ -85,8 +84,11 @@ def _warm_up() -> None:
     for module in pkgutil.walk_packages(utils.__path__, "utils."):
         if not module.name.startswith("utils.grading"):
             importlib.import_module(module.name)
+    tokens = torch.ones(2, 8, dtype=torch.long)
     for name in models.embedded_models():
-        models.load_model(name)
+        models.load_model(name).run_with_cache(tokens, attention_mask=torch.ones_like(tokens))
+    for architecture in models.MODEL_CLASSES:  # what the checks send is built anew in there
+        models.random_model(architecture)
     weight = torch.zeros(2, 2, requires_grad=True)
     optimizer = torch.optim.AdamW([weight])
     linear(torch.ones(1, 2), weight).sum().backward()
