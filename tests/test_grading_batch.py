@@ -37,7 +37,7 @@ from utils.grading.results import Report, Settings
 CHAPTER = "01_linear_probes"
 POINTS = sum(exercise.points for exercise in build.load_chapter(CHAPTER).exercises.values())
 FILES = {"report.json", "report.schema.json", "grades.csv", "exercises.csv", "index.html", "students", run.CACHE}
-PATIENCE = 300  # seconds for one command on a busy machine
+PATIENCE = 600  # seconds for one command on a busy machine
 ENDED = 10  # seconds for processes to be gone after the grader is: the kernel ends them one after the other
 TABLES = "from utils.datasets import load_colours\nCOLOURS = load_colours()\n"
 ANSWERS = {name: cell for name, cell in build.exercise_cells(build.load_chapter(CHAPTER)).items()}
@@ -120,9 +120,9 @@ class Place:
                 continue
         return found
 
-    def left_over(self) -> dict[int, str]:
+    def left_over(self, seconds: float = ENDED) -> dict[int, str]:
         """The processes that are still there when they have had time to end."""
-        deadline = time.monotonic() + ENDED
+        deadline = time.monotonic() + seconds
         while (left := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.05)
         return left
@@ -634,7 +634,8 @@ def test_a_cluster_gives_the_same_rows_although_a_worker_is_killed(start_cluster
     assert grader.returncode == 0, said
     assert timeless(read(out)) == timeless(read(undisturbed))
     assert read(out).layers == read(undisturbed).layers
-    assert place.left_over() == {}, "servers stay on the workers when the batch is done"
+    assert len(place.processes()) <= 6  # two servers, each with its twin and perhaps what that has forked
+    assert place.left_over(run.IDLE_SECONDS + ENDED) == {}, "servers stay on the workers when nobody needs them"
 
 
 def test_a_cluster_that_cannot_grade_gets_one_line(start_cluster, place, eight, told, tmp_path, monkeypatch):

@@ -57,10 +57,10 @@ def grade(submission, settings, *, on_exercise=None) -> SubmissionRow:
     return row.model_copy(update={"exercises": () if submission.reason else rows, "notes": submission.notes})
 
 
-def run(base: Path, program: Path | str) -> subprocess.CompletedProcess:
+def run(base: Path, program: Path | str, seconds: int = 60) -> subprocess.CompletedProcess:
     """Run run_autograder with another program in the place of Python."""
     environment = os.environ | {"COURSE_PYTHON": str(program)}
-    return subprocess.run([base / "run_autograder"], env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run([base / "run_autograder"], env=environment, capture_output=True, text=True, timeout=seconds)
 
 
 def unpack(archive: Path, base: Path) -> None:
@@ -160,6 +160,17 @@ def test_the_unpacked_course_can_be_imported(archive, base):
     command = [sys.executable, "-c", code]
     out = subprocess.run(command, cwd=base / "source", capture_output=True, text=True, check=True, timeout=60).stdout
     assert out.split() == [str(base / "source"), str(len(build.chapter_names()))]
+
+
+def test_the_unpacked_autograder_grades_a_notebook_from_end_to_end(archive, base):
+    unpack(archive, base)
+    shutil.copy(ROOT / "solutions" / f"{CHAPTER}.ipynb", base / "submission" / "mine.ipynb")
+    ran = run(base, sys.executable, seconds=600)
+    assert ran.returncode == 0, ran.stderr
+    found = results(base)
+    assert found["score"] == 50 and len(found["tests"]) == len(build.load_chapter(CHAPTER).exercises)
+    assert all(test["status"] == "passed" and test["score"] == test["max_score"] for test in found["tests"])
+    assert sorted(os.listdir(base)) == ["results", "run_autograder", "source", "submission"]
 
 
 def test_the_result_is_there_after_every_exercise(base, monkeypatch):

@@ -37,6 +37,7 @@ from utils.grading.results import CheckRow, ExerciseRow, Report, Settings, Submi
 START_SECONDS = 180.0  # imports and models, on a slow machine
 CHECKS_SECONDS = 120.0  # what the checks of an exercise may take themselves
 CLUSTER_SECONDS = 30.0  # for a scheduler to answer, and for its first worker
+IDLE_SECONDS = 20.0  # after which a server ends: on a cluster, nobody else would end it
 SERVER_BYTES = 2 << 30  # memory for one server and what it forks
 ATTEMPTS = 2  # at an exercise during which the server was lost
 CACHE = ".cache"  # folder of the rows that are done
@@ -81,6 +82,7 @@ class Server:
             env=environment,  # nothing of the grader's that might be secret
         )
         self._buffer = b""
+        self._end: threading.Timer | None = None
         self.layers: sandbox.Layers = self.read(START_SECONDS)["layers"]
 
     def write(self, message: dict) -> None:
@@ -89,6 +91,8 @@ class Server:
         Raises:
             ServerLost: If nobody is there.
         """
+        if self._end:
+            self._end.cancel()
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
@@ -123,6 +127,12 @@ class Server:
     def is_alive(self) -> bool:
         """Whether the process has not ended."""
         return self._process.poll() is None
+
+    def rest(self) -> None:
+        """End the process if nothing is asked of it for a while."""
+        self._end = threading.Timer(IDLE_SECONDS, self.close)
+        self._end.daemon = True
+        self._end.start()
 
     def close(self) -> None:
         """End the process; what it forked ends with it. The pipes stay open: another thread may wait at one."""
@@ -292,7 +302,11 @@ def _task(index: int, submission: Submission, settings: Settings, digests: dict[
     if not submission.reason:  # the worker may have joined the cluster a moment ago
         _refuse(_other_checks({submission.chapter: digests[submission.chapter]}))
     row = grade(submission, settings)
-    return index, _Done(row=row, layers={} if submission.reason else _server(settings.trust).layers)
+    if submission.reason:
+        return index, _Done(row=row, layers={})
+    server = _server(settings.trust)
+    server.rest()
+    return index, _Done(row=row, layers=server.layers)
 
 
 @contextmanager
@@ -304,7 +318,7 @@ def _backend(jobs: int, cluster: str | None, digests: dict[str, str]) -> Iterato
         return
     if importlib.util.find_spec("distributed") is None:
         raise UsageError("--cluster needs the package distributed; run: .venv/bin/pip install distributed")
-    from distributed import Client
+    from distributed import CancelledError, Client, KilledWorker
 
     try:
         client = Client(cluster, timeout=CLUSTER_SECONDS, set_as_default=False)
@@ -329,8 +343,8 @@ def _backend(jobs: int, cluster: str | None, digests: dict[str, str]) -> Iterato
         try:
             with joblib.parallel_config("dask"):
                 yield
-        finally:
-            client.run(close_servers, on_error="ignore")  # the workers stay, and so would 2 GB on each
+        except (CancelledError, KilledWorker):
+            raise UsageError("the cluster was lost on the way; the same command goes on from here") from None
 
 
 def _other_checks(digests: dict[str, str]) -> list[str]:
