@@ -116,7 +116,7 @@ def load_sentiment_words() -> SentimentWords:
     Raises:
         ValueError: If the table is missing, damaged or edited.
     """
-    table = _read_table(ASSETS / "sentiment_words.csv", ("word", "valence", "rating_std"))
+    table = read_table(ASSETS / "sentiment_words.csv", ("word", "valence", "rating_std"))
     return SentimentWords(list(table["word"]), _to_floats(table["valence"]), _to_floats(table["rating_std"]))
 
 
@@ -129,7 +129,7 @@ def load_colours() -> Colours:
     Raises:
         ValueError: If the table is missing, damaged or edited.
     """
-    table = _read_table(ASSETS / "colours.csv", ("name", "red", "green", "blue"))
+    table = read_table(ASSETS / "colours.csv", ("name", "red", "green", "blue"))
     rgb = torch.stack([_to_floats(table[channel]) for channel in ("red", "green", "blue")], dim=1)  # [name 3]
     return Colours(list(table["name"]), rgb / 255)
 
@@ -141,7 +141,7 @@ def load_places() -> Places:
         ValueError: If the table is missing, damaged or edited.
     """
     columns = ("city", "country", "continent", "latitude", "longitude", "population")
-    table = _read_table(ASSETS / "places.csv", columns)
+    table = read_table(ASSETS / "places.csv", columns)
     return Places(
         names=list(table["city"]),
         countries=list(table["country"]),
@@ -180,7 +180,7 @@ def _to_floats(values: tuple[str, ...]) -> Float[Tensor, " row"]:
 
 
 @cache  # a table is read and verified once per process
-def _read_table(path: Path, columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def read_table(path: Path, columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Read a CSV table column by column, after comparing it with its card: sha256, column names, number of rows."""
     card_path = path.with_suffix(".card.json")
     name = f"utils/assets/{path.name}"

