@@ -440,8 +440,10 @@ def eight(place: Place) -> Path:
     folder = place.folder / "eight"
     answers = ["fit_mass_mean_probe", "roc_auc", "logistic_regression_loss", "fit_ridge_probe"]
     for i in range(8):
+        # slow, so that there is time to be killed in
+        first = dict.fromkeys(answers, "import time; time.sleep(0.01)")
         wrong = {answers[i % 4]: "return 0.5"} if i % 2 else {}
-        write(folder / f"student {i}" / "mine.ipynb", short(*answers[: 1 + i // 2], **wrong))
+        write(folder / f"student {i}" / "mine.ipynb", short(*answers[: 1 + i // 2], **(first | wrong)))
     write(folder / "empty" / "mine.ipynb", b"")
     return folder
 
@@ -474,7 +476,15 @@ ROUNDS = [  # rows that are done when the signal comes, at the latest this many 
 ]
 
 
-def test_a_batch_that_is_killed_again_and_again_ends_as_if_it_had_not_been(place, eight, undisturbed):
+@pytest.fixture
+def sigint() -> Iterator[None]:
+    """Not ignored by processes that are started now, as it is in those that a shell runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_batch_that_is_killed_again_and_again_ends_as_if_it_had_not_been(place, eight, undisturbed, sigint):
     out, draw = place.work / "killed", random.Random(0)
     for rows, within, number in ROUNDS:
         grader = place.start("run", eight, "--out", out, "--jobs", "1")
@@ -483,7 +493,7 @@ def test_a_batch_that_is_killed_again_and_again_ends_as_if_it_had_not_been(place
         if number == signal.SIGINT:
             os.killpg(grader.pid, number)  # what a terminal does
             said = grader.communicate(timeout=PATIENCE)[1]
-            assert grader.returncode == 130
+            assert grader.returncode == 130, said
             assert said.splitlines()[-1] == "interrupted; the same command goes on from here"
             assert "Traceback" not in said
         else:
@@ -658,10 +668,12 @@ def test_a_cluster_that_cannot_grade_gets_one_line(start_cluster, place, eight, 
     cluster.wait_for_workers(1)
     assert "the cluster has one worker with one thread; start more" in refused(cluster.address)
     kill_tree(alone)
+    cluster.wait_for_workers(0)
     elsewhere = cluster.add(place.work, threads=2)
     cluster.wait_for_workers(1)
     assert "a worker cannot load the course" in (said := refused(cluster.address)) and "'utils'" in said
     kill_tree(elsewhere)
+    cluster.wait_for_workers(0)
     changed = copy_course(tmp_path, "assets", "*.ipynb")
     with open(changed / "tests" / f"test_{CHAPTER}.py", "a") as file:
         file.write("\n")

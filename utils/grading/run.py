@@ -335,6 +335,8 @@ def _backend(jobs: int, cluster: str | None, digests: dict[str, str]) -> Iterato
         except TimeoutError:
             raise UsageError(f"the cluster has no worker after {CLUSTER_SECONDS:.0f} s; start some") from None
         for said in client.run(_other_checks, digests, on_error="return").values():
+            if isinstance(said, OSError):  # it has gone a moment ago
+                continue
             if isinstance(said, Exception):
                 raise UsageError(f"a worker cannot load the course ({said}); start it in its folder")
             _refuse(said)
