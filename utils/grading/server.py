@@ -343,7 +343,3 @@ def _row(exercise: build.Exercise, results: list[CheckResult], seconds: float) -
         kind=kind,
         seconds=round(seconds, 3),
     )
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
