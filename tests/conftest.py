@@ -73,6 +73,18 @@ def student(request: pytest.FixtureRequest, submission: tuple[str, int], servers
     return opened[chapter]
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """A headless Chromium; where there is none, the tests are skipped, except in CI."""
+    from utils.training.figures import BrowserMissingError, open_browser  # slow, and `check` reads this file
+
+    try:
+        with open_browser() as browser:
+            yield browser
+    except BrowserMissingError as missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
+
+
 @cache
 def _cells(chapter: str) -> list[Cell]:
     cells = build.load_chapter(chapter).cells

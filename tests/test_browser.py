@@ -22,7 +22,6 @@ import pytest
 
 from tests.copies import copy_course
 from utils.course import build
-from utils.training.figures import BrowserMissingError, open_browser
 
 CHAPTER, EXERCISE = "01_linear_probes", "cache_resid_post"
 PATIENCE = 120  # seconds, for one step on a busy machine; an idle one takes a few
@@ -141,16 +140,6 @@ def _wait_for_server(address: str, process: subprocess.Popen, log: Path) -> None
         except (urllib.error.URLError, OSError):
             time.sleep(1)
     pytest.fail(f"JupyterLab does not answer:\n{log.read_text()[-2000:]}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    """A headless Chromium; where there is none, the tests are skipped, except in CI."""
-    try:
-        with open_browser() as browser:
-            yield browser
-    except BrowserMissingError as missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
 
 
 @pytest.fixture(scope="module")

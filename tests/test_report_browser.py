@@ -12,7 +12,6 @@ import pytest
 
 from utils.grading.report import write_report
 from utils.grading.results import CheckRow, ExerciseRow, Report, Settings, SubmissionRow
-from utils.training.figures import BrowserMissingError, open_browser
 
 PATIENCE = 60_000  # milliseconds, for one step on a busy machine
 PAGES = ("index", "student", "hostile")
@@ -57,16 +56,6 @@ def _report() -> Report:
     layers = {"network": "active", "files": "the kernel has no landlock (Linux 5.13 or newer has)"}
     made = {"created": "2026-11-21T19:40:12+00:00", "settings": Settings(), "versions": {"torch": "2.13.0"}}
     return Report(layers=layers, submissions=tuple(rows), **made)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    """A headless Chromium; where there is none, the tests are skipped, except in CI."""
-    try:
-        with open_browser() as browser:
-            yield browser
-    except BrowserMissingError as missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
 
 
 @pytest.fixture(scope="module")

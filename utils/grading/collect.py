@@ -25,6 +25,7 @@ from utils.course.build import chapter_names, load_chapter
 from utils.course.namespace import EXERCISE_COMMENT, MAX_NOTEBOOK_BYTES, Cell, NotebookError, parse_cells
 from utils.grading import UsageError
 from utils.grading.handed_in import HandedIn, display_name, look_at, read_zip, walk_folder
+from utils.grading.results import SubmissionRow
 
 MAX_NAMED = 5  # things named in one reason; of the others it says how many
 README = re.compile(r"readme(\.\w+)?", re.IGNORECASE)
@@ -44,6 +45,11 @@ class Submission:
     cells: tuple[Cell, ...] = ()
     notes: tuple[str, ...] = ()  # what was chosen or repaired, for the student to read
     reason: str = ""  # why it cannot be graded; then there are no cells
+
+    def row(self) -> SubmissionRow:
+        """What a report says of it before it is graded."""
+        fields = ("student", "file", "chapter", "sha256", "reason", "notes")
+        return SubmissionRow(**{name: getattr(self, name) for name in fields})
 
 
 def collect(paths: Sequence[Path], chapter: str | None = None) -> list[Submission]:

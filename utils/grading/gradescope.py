@@ -20,7 +20,7 @@ from utils.grading import run
 from utils.grading.collect import Submission, UsageError, collect, find_chapter
 from utils.grading.pages import card, visible
 from utils.grading.report import write_whole
-from utils.grading.results import CheckRow, ExerciseRow, Settings, SubmissionRow
+from utils.grading.results import ExerciseRow, Settings, SubmissionRow
 
 UNFINISHED = "The grader did not finish; tell your instructor."
 LEFT_OUT = ("__pycache__", ".ipynb_checkpoints")
@@ -137,15 +137,10 @@ def autograde(base: Path, chapter: str, settings: Settings, *, messages: bool = 
     """
     exercises = build.load_chapter(find_chapter(chapter)).exercises
     submission = _newest(base / "submission", chapter)
-    row = SubmissionRow(
-        student=submission.student,
-        file=submission.file,
-        chapter=submission.chapter,
-        sha256=submission.sha256,
-        reason=submission.reason,
-        notes=submission.notes,
+    row = submission.row()
+    pending = (
+        {} if row.reason else {name: ExerciseRow.unchecked(exercise, "pending") for name, exercise in exercises.items()}
     )
-    pending = {} if row.reason else {name: _pending(exercise) for name, exercise in exercises.items()}
 
     def write(row: SubmissionRow) -> None:
         (base / "results").mkdir(exist_ok=True)
@@ -182,12 +177,6 @@ def _newest(folder: Path, chapter: str) -> Submission:
         return newest
     note = f"{len(readable)} files were handed in; the newest, {newest.file}, counts"
     return dataclasses.replace(newest, notes=(note, *newest.notes))
-
-
-def _pending(exercise: build.Exercise) -> ExerciseRow:
-    checks = tuple(CheckRow(name=name, points=points, passed=False) for name, points in exercise.checks.items())
-    number, optional = exercise.number, exercise.optional
-    return ExerciseRow(name=exercise.name, number=number, optional=optional, checks=checks, kind="pending")
 
 
 def to_results(row: SubmissionRow, *, messages: bool = True) -> dict:

@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
+from utils.course.build import Exercise
+
 SCHEMA_VERSION = 1
 
 
@@ -56,6 +58,18 @@ class ExerciseRow(Row):
     @property
     def max_points(self) -> int:
         return sum(check.points for check in self.checks)
+
+    @classmethod
+    def unchecked(cls, exercise: Exercise, kind: str, message: str = "") -> "ExerciseRow":
+        """A row without points, for an exercise whose checks have not come to an end."""
+        checks = tuple(CheckRow(name=n, points=p, passed=False, message=message) for n, p in exercise.checks.items())
+        return cls.of(exercise, checks, kind)
+
+    @classmethod
+    def of(cls, exercise: Exercise, checks: tuple[CheckRow, ...], kind: str, seconds: float = 0.0) -> "ExerciseRow":
+        """The row of an exercise whose checks came out like this."""
+        number, optional = exercise.number, exercise.optional
+        return cls(name=exercise.name, number=number, optional=optional, checks=checks, kind=kind, seconds=seconds)
 
     @property
     def first_message(self) -> str:

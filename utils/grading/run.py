@@ -32,7 +32,7 @@ from utils import ROOT
 from utils.course import build
 from utils.grading import UsageError, integrity, sandbox
 from utils.grading.collect import Submission
-from utils.grading.results import CheckRow, ExerciseRow, Report, Settings, SubmissionRow
+from utils.grading.results import ExerciseRow, Report, Settings, SubmissionRow
 
 START_SECONDS = 180.0  # imports and models, on a slow machine
 CHECKS_SECONDS = 120.0  # what the checks of an exercise may take themselves
@@ -178,14 +178,7 @@ def grade(
     Raises:
         SandboxError: If settings.require_sandbox and the sandbox lacks an essential layer.
     """
-    row = SubmissionRow(
-        student=submission.student,
-        file=submission.file,
-        chapter=submission.chapter,
-        sha256=submission.sha256,
-        reason=submission.reason,
-        notes=submission.notes,
-    )
+    row = submission.row()
     if submission.reason:
         return row
     start, exercises = time.perf_counter(), build.load_chapter(submission.chapter).exercises
@@ -214,7 +207,7 @@ def grade(
         except ServerLost as error:  # perhaps by a value that the checks could not bear, perhaps by accident: once more
             lost += 1
             if lost == ATTEMPTS:
-                rows.append(_unchecked(exercises[todo[0].name], str(error)))
+                rows.append(ExerciseRow.unchecked(todo[0], "died", str(error)))
                 lost = 0
     chapter = build.load_chapter(submission.chapter)
     template = [cell.source for cell in chapter.cells if "solution" not in cell.tags]
@@ -225,17 +218,10 @@ def grade(
     return row.model_copy(update={**update, "notes": notes, "seconds": round(time.perf_counter() - start, 3)})
 
 
-def _unchecked(exercise: build.Exercise, message: str) -> ExerciseRow:
-    """The row of an exercise whose checks did not come to an end."""
-    checks = tuple(CheckRow(name=n, points=p, passed=False, message=message) for n, p in exercise.checks.items())
-    number, optional = exercise.number, exercise.optional
-    return ExerciseRow(name=exercise.name, number=number, optional=optional, checks=checks, kind="died")
-
-
 def _require(layers: sandbox.Layers, settings: Settings) -> None:
     missing = [f"{name} ({layers.get(name)})" for name in sandbox.ESSENTIAL if layers.get(name) != sandbox.ACTIVE]
     if settings.require_sandbox and missing:
-        cure = "grade on Linux 6.2 or newer, outside containers that forbid it, or without --require-sandbox"
+        cure = "grade on Linux 5.13 or newer, outside containers that forbid it, or without --require-sandbox"
         raise SandboxError(f"the sandbox is incomplete here: {'; '.join(missing)}. Cure: {cure}")
 
 

@@ -40,7 +40,7 @@ ESSENTIAL = ("unprivileged user", "resource limits", "files", "network", "other 
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _LINUX = sys.platform == "linux"
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_SUBREAPER, _PR_NO_NEW_PRIVS = 1, 4, 22, 36, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SUBREAPER, _PR_NO_NEW_PRIVS = 1, 4, 36, 38
 _NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
 _NEWUSER, _NEWPID, _NEWNET = 0x10000000, 0x20000000, 0x40000000
 _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
@@ -213,10 +213,9 @@ def _mount(source: bytes, target: bytes, kind: bytes | None, flags: int, options
 
 def _mount_work(layers: Layers, work: Path, limits: Limits) -> None:
     """The work folder becomes one in memory, of limited size, that nobody else sees and that is gone at the end."""
-    user = NOBODY if os.getuid() == 0 else os.getuid()
-    options = f"size={limits.file_bytes},nr_inodes=4096,mode=700,uid={user},gid={user}"
-    if os.getuid():
-        options = f"size={limits.file_bytes},nr_inodes=4096,mode=700"
+    options = f"size={limits.file_bytes},nr_inodes=4096,mode=700"
+    if os.getuid() == 0:  # it becomes nobody afterwards
+        options += f",uid={NOBODY},gid={NOBODY}"
     try:
         _mount(b"tmpfs", os.fsencode(work), b"tmpfs", _MS_NOSUID | _MS_NODEV, options.encode())
         layers["work folder in memory"] = ACTIVE

@@ -335,11 +335,4 @@ def _clean(text: str) -> str:
 def _row(exercise: build.Exercise, results: list[CheckResult], seconds: float) -> ExerciseRow:
     checks = tuple(CheckRow(name=r.name, points=r.points, passed=r.passed, message=_clean(r.message)) for r in results)
     kind = next((result.kind for result in results if result.kind), "")
-    return ExerciseRow(
-        name=exercise.name,
-        number=exercise.number,
-        optional=exercise.optional,
-        checks=checks,
-        kind=kind,
-        seconds=round(seconds, 3),
-    )
+    return ExerciseRow.of(exercise, checks, kind, round(seconds, 3))

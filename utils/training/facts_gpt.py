@@ -25,6 +25,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -132,13 +133,12 @@ def draw_batches(
     settings: Settings, step: int
 ) -> Iterator[tuple[Int[Tensor, "document pos"], Float[Tensor, "document pos"]]]:
     """Yield tokens and loss weights for this step, the next, and so on: a function of seed and step."""
-    index = {word: i for i, word in enumerate(facts.vocabulary())}
     negations_from = RECIPES[settings.recipe][1]
     while True:
         rng = random.Random(f"{settings.seed} {step}")
         negations = negations_from is not None and step >= negations_from
         documents = [write_document(settings, negations, rng) for _ in range(settings.documents)]
-        tokens = torch.tensor([[index[word] for word in words] for words, _ in documents])
+        tokens = torch.tensor([[_index()[word] for word in words] for words, _ in documents])
         yield tokens, torch.tensor([weights for _, weights in documents])
         step += 1
 
@@ -156,13 +156,14 @@ def weighted_loss(tokens: Int[Tensor, "document pos"]) -> Callable[[Tensor, Tens
     return loss
 
 
+@cache
 def _subjects(topic: str) -> list[str]:
-    if topic not in _SUBJECTS:
-        _SUBJECTS[topic] = facts.subjects(topic)
-    return _SUBJECTS[topic]
+    return facts.subjects(topic)
 
 
-_SUBJECTS: dict[str, list[str]] = {}
+@cache
+def _index() -> dict[str, int]:
+    return {word: i for i, word in enumerate(facts.vocabulary())}
 
 
 # What a network has learned
@@ -213,8 +214,7 @@ def evaluate(model: GPT2LMHeadModel, n: int = 400, seed: int = 0) -> dict[str, f
 
 def _tokens(texts: list[str]) -> Int[Tensor, "text pos"]:
     """Tokens of texts of one length."""
-    index = {word: i for i, word in enumerate(facts.vocabulary())}
-    return torch.tensor([[index[word] for word in text.split()] for text in texts])
+    return torch.tensor([[_index()[word] for word in text.split()] for text in texts])
 
 
 # Training
