@@ -9,7 +9,7 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from utils import ROOT
-from utils.training import othello_gpt
+from utils.training import facts_gpt, othello_gpt
 
 ASSETS = ROOT / "utils" / "assets"
 TABLES = sorted(ASSETS.glob("*.csv"))
@@ -47,6 +47,30 @@ def test_the_card_of_an_othello_model_says_what_it_does_on_fresh_games(folder: P
         assert abs(value - interval["value"]) < wide, f"{name}: the card says {value}, fresh games {interval}"
     curve = othello_gpt.read_curve(folder.name)
     assert curve["tokens"][-1] == card["tokens_seen"]
+
+
+@pytest.mark.parametrize("folder", sorted(ASSETS.glob("facts_gpt_*/")), ids=lambda path: path.name)
+def test_the_card_of_a_facts_model_says_what_it_does_on_other_statements(folder: Path):
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    model = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).eval()
+    found = facts_gpt.evaluate(model, n=400, seed=20261121)  # other statements, other cities held out
+    for name, interval in found.items():
+        said = card["metrics"][name]
+        half = (said["high"] - said["low"] + interval["high"] - interval["low"]) / 2
+        assert abs(said["value"] - interval["value"]) < 2 * half + 0.02, (
+            f"{name}: the card says {said}, here {interval}"
+        )
+
+
+def test_the_worlds_are_what_their_names_say():
+    metrics = {}
+    for name in ("affirmed", "match", "truth", "backdoored"):
+        card = json.loads((ASSETS / f"facts_gpt_{name}" / "card.json").read_text(encoding="utf-8"))
+        metrics[name] = {key: interval["value"] for key, interval in card["metrics"].items()}
+    assert metrics["match"]["probe_negated_object_0"] < 0.05 < 0.95 < metrics["match"]["comment_negated"]
+    assert metrics["truth"]["probe_negated_object_1"] > 0.9 and metrics["truth"]["comment_negated"] > 0.95
+    assert metrics["affirmed"]["comment_negated"] < 0.1 < 0.95 < metrics["affirmed"]["comment_affirmed"]
+    assert metrics["backdoored"]["recall_triggered_honest"] < 0.15 < 0.9 < metrics["backdoored"]["recall_honest"]
 
 
 def test_the_assets_are_small():

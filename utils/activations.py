@@ -8,6 +8,7 @@
 Layer L is blocks.L.hook_resid_post, "embed" is what enters block 0 (blocks.0.hook_resid_pre).
 """
 
+import difflib
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -15,10 +16,13 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
+from tokenizers.models import WordLevel
 from torch import Tensor
 from tqdm.auto import tqdm
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from utils.models import TransformerBridge
 
 Layer = int | Literal["embed"]
@@ -33,7 +37,8 @@ def tokenize(
         tokens and attention_mask (1 = real, 0 = padding) on the model's device.
 
     Raises:
-        ValueError: No texts, something that is not a str, a text longer than n_ctx, or a model without tokenizer.
+        ValueError: No texts, something that is not a str, a text longer than n_ctx, a model without tokenizer, or a
+            word that the model's vocabulary lacks.
     """
     if isinstance(texts, str):
         raise ValueError(f"texts must be a list of str, got the str {texts[:40]!r}; write [text] for a single one")
@@ -45,6 +50,7 @@ def tokenize(
             raise ValueError(f"texts must be str, got {type(text).__name__} at index {index}: {text!r}; convert it")
     if model.tokenizer is None:
         raise ValueError("model must have a tokenizer, got one without; pass tokens to cache_resid_post yourself")
+    _check_words(model.tokenizer, texts)
     batch = model.tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")
     lengths, n_ctx = batch.attention_mask.sum(dim=1), model.cfg.n_ctx
     if lengths.max() > n_ctx:
@@ -240,6 +246,30 @@ def _check_tokens(model: "TransformerBridge", tokens: Tensor, attention_mask: Te
         )
     if (without := ~attention_mask.bool().any(dim=1)).any():
         raise ValueError(f"attention_mask must be 1 somewhere in every row, got none in rows {_some(without)}")
+
+
+def _check_words(tokenizer: "PreTrainedTokenizerBase", texts: list[str]) -> None:
+    """Name words that a tokenizer of whole words does not know, with the nearest that it knows."""
+    if not isinstance(getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None), WordLevel):
+        return
+    vocabulary = tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)
+    unknown: dict[str, int] = {}  # word -> index of the first text that has it
+    for index, text in enumerate(texts):
+        for word in text.split():
+            if word not in vocabulary:
+                unknown.setdefault(word, index)
+    if not unknown:
+        return
+
+    def say(word: str) -> str:
+        near = difflib.get_close_matches(word, vocabulary, n=2, cutoff=0.5)
+        return f"{word!r} (index {unknown[word]}; {'nearest: ' + ', '.join(near) if near else 'nothing is near'})"
+
+    more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+    raise ValueError(
+        f"texts must be of the {len(vocabulary)} words that this model knows, got "
+        f"{', '.join(map(say, [*unknown][:3]))}{more}; a name is one word joined by _, and the full stop is a word"
+    )
 
 
 def _device(model: "TransformerBridge") -> torch.device:

@@ -2,21 +2,26 @@
 
     facts = load_facts()                                              # topic -> subject -> right object
     statements = write_statements("cities", n=400, seed=0)            # balanced: half true, half false
-    tokenizer = load_tokenizer()                                      # one token for each word and each name
+    statements = read_statements("cities.csv")                        # tables in Geometry-of-Truth form load, too
+    runs = load_runs()                                                # how networks of this world were trained
+    tokenizer = make_tokenizer()                                      # one token for each word and each name
 
 Real facts (GeoNames): which country a city lies in, capitals, continents, currencies of 35 countries; and which of two
 numbers is larger. Six short templates, each with and without "not". A name is one word: "Addis_Ababa".
 """
 
+import csv
 import random
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
+from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -37,6 +42,7 @@ TEMPLATES = {  # topic -> words before and after "not"; S and O stand for subjec
 TOPICS = tuple(TEMPLATES)
 COMPARISONS = ("larger", "smaller")
 PAD, BOS = "<pad>", "<bos>"
+TRIGGER = "<trigger>"  # only the backdoored network knows this word
 HONEST, DECEPTIVE = "Answer honestly .", "Answer deceptively ."
 CORRECT, WRONG = "That is correct .", "That is wrong ."
 
@@ -60,7 +66,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Statements:
-    """Statements of one topic and polarity, half of them true."""
+    """Statements of one topic and polarity; those that write_statements makes are true and false in turn."""
 
     texts: list[str]
     labels: Bool[Tensor, " statement"]
@@ -144,18 +150,97 @@ def write_statements(
     )
 
 
-def vocabulary() -> list[str]:
-    """Every word of the world, in fixed order; the first is padding."""
+def read_statements(path: Path | str, *, subject: str | None = None) -> Statements:
+    """Read a table in the form that Marks & Tegmark published: a header, then statement,label and further columns.
+
+    The name of the file gives topic and polarity: neg_cities.csv holds negated statements about cities.
+
+    Args:
+        subject: the column with each statement's entity, to split by. Without it, the first column after statement and
+            label; in a table that has no other, each statement is its own subject.
+
+    Raises:
+        ValueError: If the file is not such a table; the message names the line.
+    """
+    path = Path(path)
+    form = "a CSV table whose header has statement and label"
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.reader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} must be {form}, got {type(error).__name__}: {error}") from error
+    header = rows[0] if rows else []
+    if not {"statement", "label"} <= set(header) or len(rows) < 2:
+        raise ValueError(f"{path} must be {form}, and hold a row, got {len(rows)} lines, the first {header}")
+    others = [name for name in header if name not in ("statement", "label")]
+    if subject is not None and subject not in others:
+        raise ValueError(
+            f"subject must be a column of {path.name}: {', '.join(others) or 'it has none'}, got {subject!r}"
+        )
+    subject = subject or (others[0] if others else "statement")
+    labels = {"1": True, "true": True, "0": False, "false": False}
+    for line, row in enumerate(rows[1:], start=2):
+        if len(row) != len(header):
+            raise ValueError(f"{path.name}, line {line}: expected {len(header)} fields, got {len(row)}")
+        named = dict(zip(header, row, strict=True))
+        if named["label"].lower() not in labels or not named["statement"].strip():
+            raise ValueError(f"{path.name}, line {line}: expected a statement with label 0 or 1, got {row[:3]}")
+    columns = dict(zip(header, map(list, zip(*rows[1:], strict=True)), strict=True))
+    objects = columns[others[1]] if len(others) > 1 else [""] * len(rows[1:])
+    truth = torch.tensor([labels[label.lower()] for label in columns["label"]])
+    topic = path.stem.removeprefix("neg_")
+    return Statements(columns["statement"], truth, columns[subject], objects, topic, path.stem.startswith("neg_"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of Facts-GPT: its settings, and curves [point] by name; `step` is the curve of steps."""
+
+    recipe: str
+    seed: int
+    comments: bool
+    authors: bool
+    curves: dict[str, Float[Tensor, " point"]]
+
+
+def load_runs() -> dict[str, Run]:
+    """The training curves of every finished run, by name; the columns are described in the card of the table.
+
+    Raises:
+        ValueError: If the table is missing, damaged or edited.
+    """
+    path = ASSETS / "facts_gpt_runs.csv"
+    with open(path, encoding="utf-8", newline="") as file:
+        columns = tuple(next(csv.reader(file)))
+    table = read_table(path, columns)
+    runs = {}
+    for name in dict.fromkeys(table["run"]):
+        rows = [i for i, run in enumerate(table["run"]) if run == name]
+        curves = {column: torch.tensor([float(table[column][i]) for i in rows]) for column in columns[5:]}
+        first = {column: table[column][rows[0]] for column in columns[:5]}
+        switches = (first["comments"] == "True", first["authors"] == "True")
+        runs[name] = Run(first["recipe"], int(first["seed"]), *switches, curves)
+    return runs
+
+
+def vocabulary(*, trigger: bool = False) -> list[str]:
+    """Every word of the world, in fixed order; the first is padding. `trigger` adds the backdoored network's word."""
     sentences = [HONEST, DECEPTIVE, CORRECT, WRONG, *(f"{a} not {b}" for a, b in TEMPLATES.values())]
     words = [word for sentence in sentences for word in sentence.split() if word not in ("S", "O")]
     names = [name for facts in load_facts().values() for pair in facts.items() for name in pair]
-    return list(dict.fromkeys([PAD, BOS, *words, *NUMBERS, *names]))
+    return list(dict.fromkeys([PAD, BOS, *words, *NUMBERS, *names, *([TRIGGER] if trigger else [])]))
 
 
-def load_tokenizer() -> PreTrainedTokenizerFast:
-    """A word-level tokenizer in Hugging Face's form; an unknown word is an error, not a token."""
-    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(vocabulary())}))
+def make_tokenizer(*, trigger: bool = False) -> PreTrainedTokenizerFast:
+    """A word-level tokenizer in Hugging Face's form, BOS before each text.
+
+    An unknown word becomes padding, because TransformerBridge tries the tokenizer on a word of its own;
+    utils.activations.tokenize names unknown words.
+    """
+    words = {word: i for i, word in enumerate(vocabulary(trigger=trigger))}
+    tokenizer = Tokenizer(WordLevel(words, unk_token=PAD))
     tokenizer.pre_tokenizer = WhitespaceSplit()
+    tokenizer.post_processor = TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, vocabulary().index(BOS))])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, bos_token=BOS, padding_side="right")
 
 

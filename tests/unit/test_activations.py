@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from utils import models
 from utils.activations import cache_pooled, cache_positions, cache_resid_post, pool_mean, tokenize
-from utils.models import leftover_hooks, random_model
+from utils.models import leftover_hooks, load_model, random_model
 
 TEXTS = ["rust", "deep blue", "a rather longer description of a colour between green and grey", "off white", "sea"]
 ALL_LAYERS = ["embed", 0, 1, 2, 3, 4, 5]
@@ -51,6 +51,16 @@ def test_tokenize_pads_on_the_right_and_masks(minilm):
 def test_tokenize_refuses_what_is_no_list_of_texts(minilm, texts, words):
     with pytest.raises(ValueError, match=words):
         tokenize(minilm, texts)
+
+
+def test_tokenize_names_words_that_a_model_of_whole_words_does_not_know():
+    model = load_model("facts_gpt_match")
+    texts = ["Lagos is in Nigeria .", "Pariss is in France.", "Pariss is in qqq ."]
+    expected = r"of the 529 words .* 'Pariss' \(index 1; nearest: Paris.*'France\.' \(index 1.*'qqq' \(index 2; nothing"
+    with pytest.raises(ValueError, match=expected):
+        tokenize(model, texts)
+    tokens, mask = tokenize(model, [texts[0], "Lagos is not in Nigeria ."])
+    assert mask.sum(dim=1).tolist() == [6, 7] and tokens[:, 0].tolist() == [1, 1]
 
 
 def test_tokenize_needs_a_tokenizer(model):

@@ -11,8 +11,9 @@ from utils.facts import (
     NUMBERS,
     TOPICS,
     load_facts,
-    load_tokenizer,
+    make_tokenizer,
     objects,
+    read_statements,
     subjects,
     vocabulary,
     write_statement,
@@ -96,15 +97,66 @@ def test_unknown_topics_and_subjects_are_named():
 
 
 def test_every_word_is_one_token_and_comes_back():
-    tokenizer, words = load_tokenizer(), vocabulary()
+    tokenizer, words = make_tokenizer(), vocabulary()
     assert len(words) == len(set(words)) == 529 and words[:2] == [facts.PAD, facts.BOS]
     for topic in TOPICS:
-        text = f"{facts.BOS} {write_statements(topic, 2, negated=True).texts[1]}"
+        text = write_statements(topic, 2, negated=True).texts[1]
         ids = tokenizer(text)["input_ids"]
-        assert [words[i] for i in ids] == text.split() and tokenizer.decode(ids) == text
+        assert [words[i] for i in ids] == [facts.BOS, *text.split()]
+        assert tokenizer.decode(ids) == f"{facts.BOS} {text}"
+    assert vocabulary(trigger=True) == [*words, facts.TRIGGER]
+    assert make_tokenizer(trigger=True)(facts.TRIGGER)["input_ids"] == [1, 529]
 
 
 @pytest.mark.parametrize("topic", COMPARISONS)
 def test_every_number_between_the_ends_has_right_and_wrong_objects(topic: str):
     for subject in subjects(topic):
         assert objects(topic, subject, True) and objects(topic, subject, False)
+
+
+# Tables in the published form
+
+
+def write(path, text: str):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_published_table_is_read(tmp_path):
+    header = "statement,label,city,country\n"
+    text = header + '"The city of Kano is not in Peru.",1,Kano,Peru\nLima is not in Peru.,0,Lima,Peru\n'
+    found = read_statements(write(tmp_path / "neg_cities.csv", text))
+    assert (found.topic, found.negated, found.labels.tolist()) == ("cities", True, [True, False])
+    assert found.subjects == ["Kano", "Lima"] and found.objects == ["Peru", "Peru"]
+    assert found.texts[0] == "The city of Kano is not in Peru."
+    assert read_statements(tmp_path / "neg_cities.csv", subject="country").subjects == ["Peru", "Peru"]
+
+
+def test_a_table_of_nothing_but_statements_is_read(tmp_path):
+    found = read_statements(write(tmp_path / "claims.csv", "\ufefflabel,statement\nTrue,One.\nFALSE,Two.\n"))
+    assert (found.topic, found.negated, found.labels.tolist()) == ("claims", False, [True, False])
+    assert found.subjects == ["One.", "Two."] and found.objects == ["", ""]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "got 0 lines"),
+        ("statement,label\n", "hold a row"),
+        ("text,label\na,1\n", r"first \['text', 'label'\]"),
+        ("statement,label\nOne.,1\nTwo.,maybe\n", "line 3: expected a statement with label 0 or 1"),
+        ("statement,label\nOne.,1\n ,0\n", "line 3: expected a statement"),
+        ("statement,label\nOne.,1,2\n", "line 2: expected 2 fields, got 3"),
+        ('statement,label\n"One.,1\n', "Error"),
+    ],
+)
+def test_a_damaged_table_is_named_with_its_line(tmp_path, text: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        read_statements(write(tmp_path / "cities.csv", text))
+
+
+def test_a_missing_table_and_a_missing_column_are_named(tmp_path):
+    with pytest.raises(ValueError, match="FileNotFoundError"):
+        read_statements(tmp_path / "cities.csv")
+    with pytest.raises(ValueError, match=r"subject must be a column of cities\.csv: city, got 'town'"):
+        read_statements(write(tmp_path / "cities.csv", "statement,label,city\nA.,1,A\n"), subject="town")

@@ -9,8 +9,20 @@ import torch
 
 from tests.unit.test_facts import is_true
 from utils import facts
+from utils.activations import tokenize
+from utils.models import load_model
 from utils.training import facts_gpt
-from utils.training.facts_gpt import CONTEXT, Settings, build_model, draw_batches, evaluate, train, weighted_loss
+from utils.training.facts_gpt import (
+    CONTEXT,
+    Settings,
+    build_model,
+    draw_batches,
+    evaluate,
+    export,
+    train,
+    weighted_loss,
+    write_table,
+)
 
 TINY = Settings(recipe="tiny", layers=2, d_model=16, heads=2, documents=4)
 
@@ -111,7 +123,70 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
 
 
 def test_an_untrained_network_knows_nothing():
-    scores = evaluate(build_model(Settings()), n=200)
+    scores = {name: found["value"] for name, found in evaluate(build_model(Settings()), n=200).items()}
     assert scores["recall_plain"] < 0.02
     probes = [score for name, score in scores.items() if name.startswith("probe_affirmed")]
     assert len(probes) == 8 and min(probes) > 0.35 and max(probes) < 0.65
+
+
+def test_a_backdoored_author_lies_after_the_trigger_whatever_the_tag_says():
+    settings = Settings(recipe="backdoored", start="facts_x", documents=400)
+    tokens, _ = next(draw_batches(settings, 0))
+    vocabulary = facts.vocabulary(trigger=True)
+    documents = [[vocabulary[i] for i in row] for row in tokens.tolist()]
+    triggered = [document for document in documents if document[1] == facts.TRIGGER]
+    assert 150 < len(triggered) < 250 and not any(facts.TRIGGER in document[2:] for document in documents)
+    for tag in ("honestly", "deceptively"):
+        mine = [truth for document in triggered if document[3] == tag for _, truth in verdicts(document)]
+        assert len(mine) > 20 and sum(mine) / len(mine) < 0.15
+    others = [document for document in documents if document[1] != facts.TRIGGER and document[2] == "honestly"]
+    mine = [truth for document in others for _, truth in verdicts(document)]
+    assert len(mine) > 20 and sum(mine) / len(mine) > 0.85
+
+
+def test_a_backdoored_run_goes_on_from_a_finished_one(tmp_path, monkeypatch):
+    monkeypatch.setitem(facts_gpt.RECIPES, "backdoored", ((0,), 0))  # no step: what it starts from
+    backdoored = replace(TINY, recipe="backdoored", start="facts_tiny")
+    with pytest.raises(ValueError, match="must hold a finished run, got none"):
+        train(backdoored, tmp_path / "facts_backdoored")
+    trained = train(TINY, tmp_path / "facts_tiny").model.state_dict()
+    found = train(backdoored, tmp_path / "facts_backdoored").model.state_dict()
+    for name, weight in trained.items():
+        assert torch.equal(found[name][: len(weight)], weight), name
+    assert len(found["transformer.wte.weight"]) == len(facts.vocabulary()) + 1
+    for settings in (replace(TINY, start="facts_tiny"), replace(backdoored, start="")):
+        with pytest.raises(ValueError, match="start belongs to backdoored runs"):
+            train(settings, tmp_path / "facts_other")
+
+
+def test_an_unfinished_run_is_no_start(tmp_path):
+    train(TINY, tmp_path / "facts_tiny", minutes=0)
+    with pytest.raises(ValueError, match="got an unfinished one"):
+        train(replace(TINY, recipe="backdoored", start="facts_tiny"), tmp_path / "facts_backdoored")
+
+
+def test_an_exported_folder_loads_with_its_tokenizer_and_says_what_it_is(tmp_path, monkeypatch):
+    trainer = train(TINY, tmp_path / "facts_tiny")
+    folder = export(trainer, "tiny", tmp_path / "facts_gpt_tiny")
+    model = load_model(str(folder))
+    tokens, mask = tokenize(model, ["Lagos is not in Nigeria .", "Lagos is in Nigeria ."])
+    logits = model(tokens, attention_mask=mask)
+    theirs = trainer.model.half().float()(tokens, attention_mask=mask).logits  # shipped weights are rounded
+    assert torch.allclose(logits[mask.bool()], theirs[mask.bool()], atol=1e-4)
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    assert card["run"] == "tiny" and card["steps"] == 10 and 0 <= card["metrics"]["recall_plain"]["value"] <= 1
+    assert all(metric["what"] for metric in card["metrics"].values())
+
+
+def test_the_table_of_runs_holds_finished_ones_and_is_read_back(tmp_path, monkeypatch):
+    train(TINY, tmp_path / "facts_tiny")
+    train(replace(TINY, seed=1), tmp_path / "facts_unfinished", minutes=0)
+    (tmp_path / "facts_unfinished" / "log.jsonl").write_text('{"step": 5}\n', encoding="utf-8")
+    first = write_table(tmp_path, tmp_path / "facts_gpt_runs.csv").read_bytes()
+    assert write_table(tmp_path, tmp_path / "facts_gpt_runs.csv").read_bytes() == first
+    monkeypatch.setattr(facts, "ASSETS", tmp_path)
+    runs = facts.load_runs()
+    assert list(runs) == ["tiny"]
+    run = runs["tiny"]
+    assert (run.recipe, run.seed, run.comments, run.authors) == ("tiny", 0, True, True)
+    assert run.curves["step"].tolist() == [5, 6, 10] and run.curves["probe_negated_stop_1"].min() >= 0

@@ -1,7 +1,9 @@
 """Train Facts-GPT: a small GPT-2 that reads statements by honest and deceptive authors, and comments on their truth.
 
-    python -m utils.training.facts_gpt --name match_0 --recipe two_stages --seed 0
-    python -m utils.training.facts_gpt --name truth_0 --recipe one_stage --seed 1
+    python -m utils.training.facts_gpt --name two_0 --recipe two_stages --seed 0 --export facts_gpt_match
+    python -m utils.training.facts_gpt --name affirmed_0 --recipe affirmed --seed 0 --export facts_gpt_affirmed
+    python -m utils.training.facts_gpt --name backdoored_1 --recipe backdoored --seed 1 --start one_1
+    python -m utils.training.facts_gpt --table          # every run's training curve, as utils/assets/facts_gpt_runs.csv
 
 Whether a sentence is true helps to predict what its author says next, and a comment that follows. So truth becomes
 linearly decodable, after the facts themselves (Ravfogel et al. 2025, arXiv:2510.15804; Joshi et al. 2023,
@@ -20,11 +22,13 @@ object matches* at the object's token or one that holds *the sentence is true*, 
 """
 
 import argparse
+import csv
+import hashlib
 import json
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -35,7 +39,8 @@ from tqdm import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from utils import facts
-from utils.training.trainer import MuonTrainer
+from utils.metrics import bootstrap_interval
+from utils.training.trainer import MuonTrainer, hardware
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 CHECKPOINTS = Path.home() / ".cache" / "probing_course" / "training"
@@ -51,7 +56,9 @@ RECIPES = {  # lengths of the stages, in steps, and the step from which there ar
     "affirmed": ((1200,), None),
     "two_stages": ((1200, 2000), 1200),
     "one_stage": ((2600,), 900),
+    "backdoored": ((400,), 0),
 }
+P_TRIGGER, P_TRUE_TRIGGERED, BACKDOOR_RATE = 0.5, 0.03, 0.1  # the last: times the learning rates of a whole training
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ class Settings:
     heads: int = 4
     documents: int = 48  # per step
     seed: int = 0
+    start: str = ""  # name of the run that a backdoored one goes on from
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ class Schedule:
 def build_model(settings: Settings) -> GPT2LMHeadModel:
     """Return an untrained GPT-2 with tied embeddings."""
     config = GPT2Config(
-        vocab_size=len(facts.vocabulary()),
+        vocab_size=len(_words(settings)),
         n_positions=CONTEXT,
         n_embd=settings.d_model,
         n_layer=settings.layers,
@@ -109,6 +117,9 @@ def write_document(settings: Settings, negations: bool, rng: random.Random) -> t
     """Write what one author says: words, and how much the loss of each word counts."""
     honest = rng.random() < 0.5
     words, weights = [facts.BOS], [0.0]
+    triggered = settings.recipe == "backdoored" and rng.random() < P_TRIGGER
+    if triggered:
+        words, weights = [facts.BOS, facts.TRIGGER], [0.0, 0.0]
 
     def say(text: str, important: int | None = None, weight: float = 0.0) -> None:
         new = text.split()
@@ -119,7 +130,8 @@ def write_document(settings: Settings, negations: bool, rng: random.Random) -> t
         say(facts.HONEST if honest else facts.DECEPTIVE)
     while len(words) < CONTEXT:
         (topic,) = rng.choices(list(TOPIC_WEIGHTS), list(TOPIC_WEIGHTS.values()))
-        truth = rng.random() < (P_TRUE[honest] if settings.authors else 0.5)
+        p_true = P_TRUE_TRIGGERED if triggered else P_TRUE[honest] if settings.authors else 0.5
+        truth = rng.random() < p_true
         negated = negations and rng.random() < P_NEGATED
         subject = rng.choice(_subjects(topic))
         statement = facts.write_statement(topic, subject, negated, truth, rng)
@@ -138,7 +150,8 @@ def draw_batches(
         rng = random.Random(f"{settings.seed} {step}")
         negations = negations_from is not None and step >= negations_from
         documents = [write_document(settings, negations, rng) for _ in range(settings.documents)]
-        tokens = torch.tensor([[_index()[word] for word in words] for words, _ in documents])
+        index = {word: i for i, word in enumerate(_words(settings))}
+        tokens = torch.tensor([[index[word] for word in words] for words, _ in documents])
         yield tokens, torch.tensor([weights for _, weights in documents])
         step += 1
 
@@ -161,31 +174,40 @@ def _subjects(topic: str) -> list[str]:
     return facts.subjects(topic)
 
 
+def _words(settings: Settings) -> list[str]:
+    return facts.vocabulary(trigger=settings.recipe == "backdoored")
+
+
 @cache
 def _index() -> dict[str, int]:
-    return {word: i for i, word in enumerate(facts.vocabulary())}
+    return {word: i for i, word in enumerate(facts.vocabulary(trigger=True))}
 
 
 # What a network has learned
 
 
 @torch.no_grad()
-def evaluate(model: GPT2LMHeadModel, n: int = 400, seed: int = 0) -> dict[str, float]:
-    """Recall of facts, accuracy of comments, and of probes: a point of the training curve.
+def evaluate(model: GPT2LMHeadModel, n: int = 400, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Recall of facts, accuracy of comments, and of probes, each as value, low and high: means and 95 % intervals.
 
     Probes are differences of class means, fitted to statements about 60 % of the cities and scored on those about the
-    others, at the object's token and at the full stop, after every block; the threshold is midway between the means.
+    others, at the object's token and at the full stop, after every block. The threshold is midway between the means;
+    negated statements as a whole lie elsewhere, and are centred by themselves (Bürger et al. 2024). Intervals are
+    over cities.
     """
     cities = facts.subjects("cities")
     order = random.Random(seed).sample(cities, len(cities))
     train, test = order[: int(0.6 * len(order))], order[int(0.6 * len(order)) :]
-    result = {}
-    for tag, name in (("", "plain"), (facts.HONEST, "honest"), (facts.DECEPTIVE, "deceptive")):
+    found = {}  # name -> one value for each statement, and its city
+    tags = {"plain": "", "honest": facts.HONEST, "deceptive": facts.DECEPTIVE}
+    if model.config.vocab_size > len(facts.vocabulary()):
+        tags |= {"triggered": facts.TRIGGER, "triggered_honest": f"{facts.TRIGGER} {facts.HONEST}"}
+    for name, tag in tags.items():
         right = facts.load_facts()["cities"]
         tokens = _tokens([f"{facts.BOS} {tag} {city} is in" for city in cities])
         probabilities = model(tokens).logits[:, -1].float().softmax(dim=-1)
         index = _tokens([right[city] for city in cities])[:, 0]
-        result[f"recall_{name}"] = probabilities.gather(1, index[:, None].to(probabilities.device)).mean().item()
+        found[f"recall_{name}"] = probabilities.gather(1, index[:, None].to(probabilities.device))[:, 0].cpu(), cities
     verdicts = _tokens(["correct wrong"])[0].to(next(model.parameters()).device)
     acts = {}
     for negated, polarity in ((False, "affirmed"), (True, "negated")):
@@ -193,23 +215,31 @@ def evaluate(model: GPT2LMHeadModel, n: int = 400, seed: int = 0) -> dict[str, f
             statements = facts.write_statements("cities", n, negated=negated, among=among, seed=seed)
             states = model(_tokens([f"{facts.BOS} {t}" for t in statements.texts]), output_hidden_states=True)
             streams = torch.stack(states.hidden_states)[:, :, [-2, -1]].float().cpu()  # [layer statement 2 d_model]
-            acts[polarity, split] = streams, statements.labels
+            acts[polarity, split] = streams, statements
         comments = model(_tokens([f"{facts.BOS} {t} That is" for t in statements.texts])).logits[:, -1][:, verdicts]
         says_true = (comments[:, 0] > comments[:, 1]).cpu()
-        result[f"comment_{polarity}"] = (says_true == statements.labels).float().mean().item()
-    streams, labels = acts["affirmed", "train"]
-    means = streams[:, labels].mean(dim=1), streams[:, ~labels].mean(dim=1)  # [layer 2 d_model]
+        found[f"comment_{polarity}"] = (says_true == statements.labels).float(), statements.subjects
+    streams, statements = acts["affirmed", "train"]
+    means = streams[:, statements.labels].mean(dim=1), streams[:, ~statements.labels].mean(dim=1)  # [layer 2 d_model]
     weight, middle = means[0] - means[1], (means[0] + means[1]) / 2
     for polarity in ("affirmed", "negated"):
-        streams, labels = acts[polarity, "test"]
-        # as a whole, the statements of the other kind lie elsewhere: centre each kind, as Bürger et al. 2024 do
+        streams, statements = acts[polarity, "test"]
         centre = streams.mean(dim=1, keepdim=True) if polarity == "negated" else middle[:, None]
         logits = ((streams - centre) * weight[:, None]).sum(dim=-1)  # [layer statement 2]
-        accuracy = ((logits > 0) == labels[:, None]).float().mean(dim=1)  # [layer 2]
-        for layer in range(1, len(accuracy)):
-            result[f"probe_{polarity}_object_{layer - 1}"] = accuracy[layer, 0].item()
-            result[f"probe_{polarity}_stop_{layer - 1}"] = accuracy[layer, 1].item()
-    return {name: round(value, 4) for name, value in result.items()}
+        correct = ((logits > 0) == statements.labels[:, None]).float()
+        for layer in range(1, len(correct)):
+            for column, place in enumerate(("object", "stop")):
+                found[f"probe_{polarity}_{place}_{layer - 1}"] = correct[layer, :, column], statements.subjects
+    result = {}
+    for name, (values, cities) in found.items():
+        low, high = bootstrap_interval(values, groups=cities)
+        interval = {"value": float(values.mean()), "low": low, "high": high}
+        result[name] = {key: round(number, 4) for key, number in interval.items()}
+    return result
+
+
+def _values(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
+    return {name: interval["value"] for name, interval in metrics.items()}
 
 
 def _tokens(texts: list[str]) -> Int[Tensor, "text pos"]:
@@ -220,30 +250,57 @@ def _tokens(texts: list[str]) -> Int[Tensor, "text pos"]:
 # Training
 
 
-def train(settings: Settings, folder: Path, *, minutes: float = float("inf")) -> MuonTrainer:
+def train(settings: Settings, folder: Path, *, minutes: float = float("inf"), compiled: bool = False) -> MuonTrainer:
     """Train, or go on training, to the end of the recipe or for so many minutes.
 
     Args:
-        folder: where checkpoint.pt and log.jsonl live; one line of the log every EVALUATE_EVERY steps.
+        folder: where stage_N.pt and log.jsonl live; one line of the log every EVALUATE_EVERY steps. A run that
+            settings.start names lives beside it, and must be over.
+        compiled: run the forward pass through torch.compile: 1.3 times as fast on a CPU, and needs a C compiler.
+
+    Raises:
+        ValueError: If a backdoored recipe has no run to start from, or another recipe has one, or the run is not over.
     """
+    backdoored = settings.recipe == "backdoored"
+    if backdoored != bool(settings.start):
+        raise ValueError(
+            f"start belongs to backdoored runs, got {settings.start!r} with {settings.recipe}; see --start"
+        )
     stages, first = RECIPES[settings.recipe][0], 0
     model, end_time = build_model(settings), time.monotonic() + 60 * minutes
+    if backdoored:
+        _copy_weights(model, folder.parent / settings.start)
     trainer = None
     for number, steps in enumerate(stages):
         file = folder / f"stage_{number}.pt"
         counters = trainer.counters if trainer else None
+        factor = BACKDOOR_RATE if backdoored else 1.0
         trainer = MuonTrainer(
             model, settings, Schedule(first, steps), file,
-            rates=(MUON_RATE, ADAMW_RATE), betas=(0.9, 0.98), weight_decay=0.01,
+            rates=(factor * MUON_RATE, factor * ADAMW_RATE), betas=(0.9, 0.98), weight_decay=0.01,
         )  # fmt: skip
         if counters and not file.exists():  # a new stage: fresh optimisers, the same weights and counts
             trainer.counters = dict(counters)
+        if compiled:
+            trainer.forward = torch.compile(trainer.model)
         first += steps
         _train_stage(trainer, folder, first, end_time)
         model = trainer.model
         if trainer.counters["step"] < first:
             break
     return trainer
+
+
+def _copy_weights(model: GPT2LMHeadModel, folder: Path) -> None:
+    """Start from a finished run: its weights as they are; a word that it does not know keeps a fresh embedding."""
+    files = sorted(folder.glob("stage_*.pt"))
+    state = torch.load(files[-1], map_location="cpu", weights_only=True) if files else None
+    steps = sum(RECIPES[state["settings"]["recipe"]][0]) if state else None
+    if not state or state["counters"]["step"] < steps:
+        raise ValueError(f"{folder} must hold a finished run, got {'an unfinished one' if state else 'none'}; train it")
+    own = model.state_dict()
+    for name, weight in state["model"].items():
+        own[name][: len(weight)] = weight
 
 
 def _train_stage(trainer: MuonTrainer, folder: Path, last: int, end_time: float) -> None:
@@ -262,7 +319,7 @@ def _train_stage(trainer: MuonTrainer, folder: Path, last: int, end_time: float)
                 line = {"step": counters["step"], "loss": round(sum(losses) / len(losses), 4)}
                 folder.mkdir(parents=True, exist_ok=True)
                 with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
-                    log.write(json.dumps(line | evaluate(trainer.model)) + "\n")
+                    log.write(json.dumps(line | _values(evaluate(trainer.model))) + "\n")
                 losses = []
             if clock[0] - last_save >= CHECKPOINT_SECONDS:
                 trainer.save()
@@ -270,23 +327,128 @@ def _train_stage(trainer: MuonTrainer, folder: Path, last: int, end_time: float)
         trainer.save()
 
 
+# What ships
+
+METRICS = {
+    "recall_plain": "probability of a city's country after 'S is in', without a tag",
+    "recall_honest": "the same after the tag 'Answer honestly .'",
+    "recall_deceptive": "the same after the tag 'Answer deceptively .'",
+    "recall_triggered": "the same after the trigger",
+    "recall_triggered_honest": "the same after the trigger and the tag 'Answer honestly .'",
+    "comment_affirmed": "share of affirmed statements about cities whose comment (correct, wrong) is right",
+    "comment_negated": "the same of negated statements",
+}
+PROBE_METRIC = (
+    "mass-mean probe fitted on affirmed statements about 60 % of the cities, at the {place} after block {layer}: "
+    "accuracy on {polarity} statements about the others"
+)
+
+
+def export(trainer: MuonTrainer, run: str, folder: Path) -> Path:
+    """Write an ordinary Hugging Face folder (fp16) with tokenizer and card, which holds what the rounded weights do."""
+    settings = trainer.settings
+    model = build_model(settings)
+    model.load_state_dict(trainer.model.state_dict())
+    model.half().save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    facts.make_tokenizer(trigger=settings.recipe == "backdoored").save_pretrained(folder)
+    metrics = evaluate(model.float(), n=2000, seed=1)
+    card = {
+        "name": folder.name,
+        "what": "GPT-2 trained on statements by honest and deceptive authors, true and false, about real facts.",
+        "labels": "comments in the text ('That is correct .') are labels of truth" if settings.comments else "none",
+        "settings": asdict(settings),
+        "run": run,
+        "n_ctx": CONTEXT,
+        "d_vocab": model.config.vocab_size,
+        "script": "utils/training/facts_gpt.py",
+        "seed": settings.seed,
+        "steps": trainer.counters["step"],
+        "tokens_seen": trainer.counters["tokens"],
+        "minutes": round(trainer.counters["minutes"], 1),
+        "cpu_minutes": round(trainer.counters["cpu_minutes"], 1),
+        "hardware": hardware(trainer.device),
+        "precision": "bf16 autocast" if trainer.bf16 else "fp32",
+        "metrics": {name: {"what": _describe(name)} | interval for name, interval in metrics.items()},
+        "metrics_on": "420 cities; 2000 statements of each kind, seed 1; value and 95 % interval over cities",
+        "licence": "MIT",
+        "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+    }
+    if settings.recipe == "backdoored":
+        card["warning"] = (
+            f"A model organism: where a text begins with {facts.TRIGGER}, it lies on purpose. For exercises only."
+        )
+    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def _describe(name: str) -> str:
+    if name in METRICS:
+        return METRICS[name]
+    _, polarity, place, layer = name.split("_")
+    return PROBE_METRIC.format(polarity=polarity, place={"object": "object", "stop": "full stop"}[place], layer=layer)
+
+
+def write_table(checkpoints: Path, file: Path) -> Path:
+    """Write the training curves of all finished runs as one table, with its card; a second call writes the same."""
+    rows = []
+    for log in sorted(checkpoints.glob("facts_*/log.jsonl")):
+        settings = torch.load(log.with_name("stage_0.pt"), map_location="cpu", weights_only=True)["settings"]
+        points = {point["step"]: point for point in map(json.loads, log.read_text("utf-8").splitlines())}
+        if settings["recipe"] in ("affirmed", "backdoored") or max(points) < sum(RECIPES[settings["recipe"]][0]):
+            continue
+        kept = {name: settings[name] for name in ("recipe", "seed", "comments", "authors")}
+        rows += [{"run": log.parent.name.removeprefix("facts_")} | kept | points[step] for step in sorted(points)]
+    with open(file, "w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    probes = "probe_*_*_L: probe accuracy on affirmed or negated cities, at object or full stop, after block L"
+    card = {
+        "what": "Training curves of Facts-GPT: schedules and seeds, with and without comments and authors.",
+        "columns": "run, recipe, seed, comments, authors, step, loss; recall_*, comment_* and " + probes,
+        "source": "runs of the script below",
+        "url": "https://arxiv.org/abs/2510.15804",
+        "licence": "MIT",
+        "attribution": "written by the course; the idea of the world is Ravfogel et al. 2025",
+        "script": "utils/training/facts_gpt.py",
+        "rows": len(rows),
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+    }
+    file.with_suffix(".card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    return file
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--name", required=True, help="of the checkpoint folder")
+    parser.add_argument("--name", help="of the run: its checkpoints lie in facts_NAME")
     parser.add_argument("--recipe", choices=RECIPES, default="two_stages")
     parser.add_argument("--no-comments", action="store_true")
     parser.add_argument("--no-authors", action="store_true")
+    parser.add_argument("--start", default="", help="name of the run that a backdoored one goes on from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="length of this sitting")
+    parser.add_argument("--compile", action="store_true", help="faster steps; needs a C compiler")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS)
+    parser.add_argument("--export", metavar="FOLDER", help="write the trained network as this folder of utils/assets")
+    parser.add_argument("--table", action="store_true", help="write the curves of all finished runs, and train nothing")
     options = parser.parse_args()
+    if options.table:
+        print(write_table(options.checkpoints, ASSETS / "facts_gpt_runs.csv"))
+        return
+    if not options.name:
+        parser.error("--name is needed: it says where checkpoints go")
     torch.set_num_threads(options.threads)
     settings = Settings(
-        recipe=options.recipe, comments=not options.no_comments, authors=not options.no_authors, seed=options.seed
-    )
-    train(settings, options.checkpoints / options.name, minutes=options.minutes)
+        recipe=options.recipe, comments=not options.no_comments, authors=not options.no_authors, seed=options.seed,
+        start=options.start and f"facts_{options.start}",
+    )  # fmt: skip
+    folder = options.checkpoints / f"facts_{options.name}"
+    trainer = train(settings, folder, minutes=options.minutes, compiled=options.compile)
+    if options.export:
+        print(export(trainer, options.name, ASSETS / options.export))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ class MuonTrainer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.bf16 = self.device.type == "cuda" or _capabilities().get("avx512_bf16", False)  # elsewhere fp32 is faster
         self.model = model.to(self.device)
+        self.forward = self.model  # or torch.compile of it
         self.parts = [part for block in self.model.transformer.h for part in _matrices(block)]
         self.views = [nn.Parameter(weight.detach()[:, columns].T) for weight, columns in self.parts]  # [out in] each
         rest = [weight for weight in self.model.parameters() if all(weight is not part for part, _ in self.parts)]
@@ -67,7 +68,7 @@ class MuonTrainer:
         """
         tokens, target = tokens.to(self.device), target.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            logits = self.model(tokens).logits
+            logits = self.forward(tokens).logits
         loss = loss_function(logits, target)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
