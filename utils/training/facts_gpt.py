@@ -393,7 +393,9 @@ def write_table(checkpoints: Path, file: Path) -> Path:
     """Write the training curves of all finished runs as one table, with its card; a second call writes the same."""
     rows = []
     for log in sorted(checkpoints.glob("facts_*/log.jsonl")):
-        settings = torch.load(log.with_name("stage_0.pt"), map_location="cpu", weights_only=True)["settings"]
+        if not (checkpoint := log.with_name("stage_0.pt")).exists():  # a run that has only begun
+            continue
+        settings = torch.load(checkpoint, map_location="cpu", weights_only=True)["settings"]
         points = {point["step"]: point for point in map(json.loads, log.read_text("utf-8").splitlines())}
         if settings["recipe"] in ("affirmed", "backdoored") or max(points) < sum(RECIPES[settings["recipe"]][0]):
             continue
