@@ -119,11 +119,14 @@ def restore_model(model: TransformerBridge) -> bool:
 def describe_model(model: TransformerBridge) -> dict:
     """Say in JSON how another process can rebuild the model: {"name": ...} if load_model made it and nobody changed it.
 
-    Otherwise {"config": ...}, the architecture; the weights go separately (model_tensors), the tokenizer does not.
+    Otherwise {"config": ..., "tokenizer_of": ...}, the architecture, and the name of the loaded model whose tokenizer
+    it has, or None; the weights go separately (model_tensors).
     """
     if model in _loaded and _loaded[model][1] == fingerprint(model):
         return {"name": _loaded[model][0]}
-    return {"config": json.loads(model.original_model.config.to_json_string(use_diff=False))}
+    config = json.loads(model.original_model.config.to_json_string(use_diff=False))
+    lenders = [name for other, (name, _) in _loaded.items() if other.tokenizer is model.tokenizer is not None]
+    return {"config": config, "tokenizer_of": lenders[0] if lenders else None}
 
 
 def model_tensors(model: TransformerBridge) -> dict[str, Tensor]:
@@ -154,6 +157,8 @@ def rebuild_model(description: dict, tensors: dict[str, Tensor]) -> TransformerB
             wrong = f"at {name}: expected shape {expected.get(name)}, got {got.get(name)}"
             raise ModelError(f"tensors do not fit the config {wrong}; pass both from the same model")
         own[name].copy_(tensors[name])
+    if lender := description.get("tokenizer_of"):
+        model.tokenizer = load_model(lender).tokenizer
     _rebuilt = key, model
     return model
 

@@ -261,8 +261,10 @@ def test_a_loaded_model_crosses_by_name_until_somebody_changes_it(minilm, fresh_
     assert rebuild_model({"name": "minilm"}, {}) is model
     model.W_U.data[0, 0] += 1
     description = describe_model(model)
-    assert set(description) == {"config"}
-    assert fingerprint(rebuild_model(json.loads(json.dumps(description)), model_tensors(model))) == fingerprint(model)
+    assert set(description) == {"config", "tokenizer_of"} and description["tokenizer_of"] == "minilm"
+    rebuilt = rebuild_model(json.loads(json.dumps(description)), model_tensors(model))
+    assert fingerprint(rebuilt) == fingerprint(model) and rebuilt.tokenizer is model.tokenizer
+    assert describe_model(random_model("gpt2"))["tokenizer_of"] is None
 
 
 def test_tensors_of_another_model_are_refused():
