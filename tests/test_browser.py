@@ -330,6 +330,78 @@ edit_board({"game 1": EditExample(boards[9], square, 2)}, edit, [1.0, 2.0], stre
     lab.shoot("edit", "from utils.board_widgets import")
 
 
+TRUTH = """
+import torch
+from utils.truth_widgets import PcaView, SteerResult, drag_threshold, explore_pca, steer_statement
+spread = torch.linspace(0, 1, 100)
+"""
+
+
+def test_a_dot_says_its_statement_and_the_plane_follows_the_layer(lab: Lab):
+    view = """
+points = torch.stack([torch.stack([spread, 1 - spread], dim=1), torch.stack([spread, spread], dim=1)])
+shares = torch.tensor([[0.5, 0.25], [0.75, 0.125]])
+view = PcaView(points, shares, [f"statement {i}" for i in range(100)], spread > 0.5, spread > 0.75)
+explore_pca({"match": view}, [0, 1])
+"""
+    lab.write("from utils.board_widgets import", TRUTH + view)
+    cell = lab.run("from utils.truth_widgets import")
+    panel = cell.locator(".course-explorer")
+    panel.wait_for()
+    assert not cell.locator(".course-static").is_visible() and panel.locator(".course-hint").is_visible()
+    panel.locator(".course-dot").last.hover()
+    assert panel.locator(".course-tip:visible").all_text_contents() == ["true · statement 99"]
+    assert not panel.locator(".course-hint").is_visible()
+    panel.locator(".noUi-handle").focus()
+    lab.page.keyboard.press("ArrowRight")
+    lab.page.wait_for_function("panel => panel.textContent.includes('PC1 · 75 %')", arg=panel.element_handle())
+    panel.get_by_label("affirmed", exact=True).uncheck()
+    lab.page.wait_for_function(
+        "panel => panel.querySelectorAll('.course-dot').length == 25", arg=panel.element_handle()
+    )
+    lab.shoot("components", "from utils.truth_widgets import")
+
+
+def test_a_dose_changes_the_answer(lab: Lab):
+    steer = """
+def steer(statement, place, dose):
+    return SteerResult(0.5 + dose / 8, 0.5 - dose / 8, [("That", 0.75), ("Money", 0.25)])
+steer_statement(["Lyon is in France ."], steer, ["object, layer 0", "full stop, layer 2"])
+"""
+    lab.write("from utils.truth_widgets import", TRUTH + steer)
+    cell = lab.run("from utils.truth_widgets import")
+    panel = cell.locator(".course-explorer")
+    panel.wait_for()
+    assert "P(correct) 0.50 → 0.50" in panel.inner_text() and not cell.locator(".course-static").is_visible()
+    panel.locator(".noUi-handle").focus()
+    lab.page.keyboard.press("ArrowRight")
+    lab.page.wait_for_function("panel => panel.innerText.includes('dose +0.25')", arg=panel.element_handle())
+    assert "P(correct) 0.50 → 0.53" in panel.inner_text()
+    lab.shoot("steer", "from utils.truth_widgets import")
+
+
+def test_the_button_sets_the_threshold_and_the_slider_keeps_it(lab: Lab):
+    lab.write(
+        "from utils.truth_widgets import",
+        f'{TRUTH}drag_threshold({{"mean": (spread, spread + 0.5)}}, unrelated={{"mean": spread * 1.1}})',
+    )
+    cell = lab.run("from utils.truth_widgets import")
+    panel = cell.locator(".course-explorer")
+    panel.wait_for()
+    assert not cell.locator(".course-static").is_visible()
+    panel.get_by_role("button", name="1 % of unrelated texts").click()
+    lab.page.wait_for_function("panel => panel.innerText.includes('1 of 100')", arg=panel.element_handle())
+    tiles = panel.locator(".course-tile").all_inner_texts()
+    assert [" ".join(tile.split()) for tile in tiles] == [
+        "TPR 0.410 41 of 100",
+        "FPR, honest 0.000 0 of 100",
+        "FPR, unrelated 0.010 1 of 100",
+        "precision 1.00 if 1 in 100 lies",
+    ]
+    assert panel.locator(".widget-readout").inner_text() == "1.09"
+    lab.shoot("threshold", "from utils.truth_widgets import")
+
+
 def test_the_dark_theme_is_readable(lab: Lab):
     lab.command("apputils:change-theme", theme="JupyterLab Dark")
     lab.page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 import torch
 from jaxtyping import Bool, Float
+from plotly.subplots import make_subplots
 from torch import Tensor
 
 from utils.datasets import Places
@@ -361,3 +362,193 @@ def plot_classes(
     figure.update_yaxes(title="dimension 1", zeroline=False, range=[y_low, y_high], scaleanchor="x")
     legend = {"orientation": "v", "x": 1.02, "yref": "paper", "y": 1, "yanchor": "top"}
     return _finish(figure, title).update_layout(legend=legend)
+
+
+def plot_matrix(
+    values: Float[Tensor, "row column"],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    x_title: str,
+    y_title: str,
+    centre: float = 0.5,
+    limits: tuple[float, float] = (0, 1),
+    texts: Sequence[Sequence[str]] | None = None,
+) -> go.Figure:
+    """Draw a table of scores as a heat map: blue above the centre (chance, or no effect), red below, white on it.
+
+    Args:
+        values: the number that stands in each cell; NaN leaves it empty.
+        rows, columns: their names; the first row is on top.
+        centre: the value of white.
+        limits: the least and the largest possible value; the end farther from the centre gets the full colour.
+        texts: [row][column], what the mouse finds beside the number, such as the interval.
+
+    Raises:
+        ValueError: If names or texts do not fit values, or the centre lies outside the limits.
+    """
+    if values.ndim != 2 or values.shape != (len(rows), len(columns)):
+        expected = (len(rows), len(columns))
+        raise ValueError(f"values must be [row column] with {expected}, as the names say, got {tuple(values.shape)}")
+    if texts is not None and [len(row) for row in texts] != [len(columns)] * len(rows):
+        raise ValueError(f"texts must be {len(rows)} rows of {len(columns)}, got rows of {[len(row) for row in texts]}")
+    low, high = limits
+    if not low <= centre <= high or low == high:
+        raise ValueError(f"centre must lie within limits, got {centre} and {limits}; 0.5 in (0, 1) suits accuracies")
+    reach = max(centre - low, high - centre)  # the same distance to both sides, so that white is on the centre
+    hover = f"{y_title}: %{{y}}<br>{x_title}: %{{x}}<br><b>%{{z:.2f}}</b> %{{customdata}}<extra></extra>"
+    look = {"colorscale": "RdBu", "zmin": centre - reach, "zmax": centre + reach, "xgap": 2, "ygap": 2}
+    look |= {"texttemplate": "%{z:.2f}", "hovertemplate": hover, "hoverongaps": False}
+    look["customdata"] = [list(row) for row in texts] if texts is not None else [[""] * len(columns)] * len(rows)
+    look["colorbar"] = {"thickness": 12, "outlinewidth": 0, "nticks": 6}
+    figure = go.Figure(go.Heatmap(z=values.tolist(), x=list(columns), y=list(rows), **look))
+    figure.update_xaxes(title=x_title, type="category", showgrid=False, title_standoff=10)
+    figure.update_yaxes(title=y_title, type="category", showgrid=False, autorange="reversed", title_standoff=10)
+    return _finish(figure, title).update_layout(height=170 + 36 * len(rows))
+
+
+def plot_scatter(
+    points: Float[Tensor, "statement 2"],
+    labels: Bool[Tensor, " statement"],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    texts: Sequence[str] = (),
+    symbols: Bool[Tensor, " statement"] | None = None,
+    symbol_names: tuple[str, str] = ("affirmed", "negated"),
+    label_names: tuple[str, str] = ("true", "false"),
+) -> go.Figure:
+    """Draw a dot for each statement: blue if true, orange if false; a full circle if affirmed, an open diamond if not.
+
+    Each axis has its own scale: distances across and up cannot be compared.
+
+    Args:
+        labels: True for the first of label_names.
+        texts: what the mouse finds at each dot; nothing if empty.
+        symbols: False for the first of symbol_names, True for the second; all are alike if None.
+
+    Raises:
+        ValueError: If points are not [statement 2], or something else does not fit them.
+    """
+    figure = go.Figure()
+    for trace in _clouds("", points, labels, symbols, texts, label_names, symbol_names):
+        figure.add_trace(trace)
+    figure.update_xaxes(title=x_title, zeroline=False)
+    figure.update_yaxes(title=y_title, zeroline=False)
+    return _finish(figure, title).update_layout(hovermode="closest", legend_itemsizing="constant")
+
+
+def plot_scatter_grid(
+    panels: Mapping[
+        str, tuple[Float[Tensor, "statement 2"], Bool[Tensor, " statement"], Bool[Tensor, " statement"] | None]
+    ],
+    *,
+    title: str,
+    x_title: str = "PC1",
+    y_title: str = "PC2",
+    texts: Mapping[str, Sequence[str]] | None = None,
+    symbol_names: tuple[str, str] = ("affirmed", "negated"),
+    label_names: tuple[str, str] = ("true", "false"),
+) -> go.Figure:
+    """Draw several scatters of plot_scatter side by side, such as one for each world; each has its own scales.
+
+    Args:
+        panels: name, written above -> (points, labels, symbols).
+        texts: name of a panel -> what the mouse finds at its dots.
+
+    Raises:
+        ValueError: If there are no panels, or one does not fit itself.
+    """
+    if not panels:
+        raise ValueError("panels must hold at least one scatter, got none")
+    figure = make_subplots(cols=len(panels), subplot_titles=list(panels), horizontal_spacing=0.05)
+    named = set()
+    for column, (name, (points, labels, symbols)) in enumerate(panels.items(), start=1):
+        for trace in _clouds(name, points, labels, symbols, (texts or {}).get(name, ()), label_names, symbol_names):
+            trace.update(legendgroup=trace.name, showlegend=trace.name not in named)
+            named.add(trace.name)
+            figure.add_trace(trace, row=1, col=column)
+    figure.update_xaxes(title=x_title, zeroline=False, showticklabels=False)
+    figure.update_yaxes(zeroline=False, showticklabels=False)
+    figure.update_yaxes(title=y_title, col=1)
+    figure.update_annotations(font_size=14)
+    look = {"hovermode": "closest", "legend_itemsizing": "constant", "margin": {"l": 40, "r": 10, "t": 80, "b": 70}}
+    return _finish(figure, title).update_layout(**look)
+
+
+def _clouds(
+    name: str,
+    points: Tensor,
+    labels: Tensor,
+    symbols: Tensor | None,
+    texts: Sequence[str],
+    label_names: tuple[str, str],
+    symbol_names: tuple[str, str],
+) -> list[go.Scatter]:
+    """One trace for each colour and symbol that occurs."""
+    where, n = f"{name}: " if name else "", len(points)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"{where}points must be [statement 2], got {tuple(points.shape)}; keep two components")
+    for part, given in {"labels": labels, "symbols": symbols}.items():
+        if given is not None and (given.shape != (n,) or given.dtype != torch.bool):
+            raise ValueError(f"{where}{part} must be bool [{n}], as points say, got {given.dtype} {tuple(given.shape)}")
+    if len(texts) not in (0, n):
+        raise ValueError(f"{where}texts must be one for each of the {n} points, or none, got {len(texts)}")
+    second = torch.zeros_like(labels) if symbols is None else symbols
+    traces = []
+    for symbol_name, symbol, in_symbol in zip(symbol_names, ("circle", "diamond-open"), (~second, second), strict=True):
+        for label_name, colour, in_label in zip(label_names, (BLUE, ORANGE), (labels, ~labels), strict=True):
+            chosen = (in_symbol & in_label).nonzero().flatten().tolist()
+            if not chosen:
+                continue
+            called = label_name if symbols is None else f"{label_name}, {symbol_name}"
+            hover = [f"{texts[i]}<br>{called}" for i in chosen] if len(texts) else called
+            marker = {"color": colour, "symbol": symbol, "size": 7, "opacity": 0.7}
+            marker["line_width"] = 0 if symbol == "circle" else 1.5
+            x, y = points[chosen].T.tolist()
+            look = {"mode": "markers", "marker": marker, "name": called, "hovertext": hover, "hoverinfo": "text"}
+            traces.append(go.Scatter(x=x, y=y, **look))
+    return traces
+
+
+def plot_dose_response(
+    doses: Float[Tensor, " dose"],
+    effects: Mapping[str, Float[Tensor, " dose"]],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    intervals: Mapping[str, Float[Tensor, "dose 2"]] | None = None,
+    natural: tuple[float, float] | None = None,
+    lines: Mapping[str, float] | None = None,
+    placebo: Float[Tensor, "dose 2"] | None = None,
+) -> go.Figure:
+    """Draw what an intervention does against its dose, with the controls that a reading of it needs.
+
+    Args:
+        effects: name -> one effect for each dose, such as the normalised indirect effect.
+        intervals: name -> lower and upper end at each dose.
+        natural: the doses that occur without intervention; shaded.
+        lines: name -> an effect that has no dose, such as that of the whole vector swapped.
+        placebo: lower and upper end of what random directions of the same length do; a grey band.
+
+    Raises:
+        ValueError: If effects, intervals or placebo do not fit the doses.
+    """
+    for name, ends in {**(intervals or {}), "placebo": placebo}.items():
+        if ends is not None and ends.shape != (len(doses), 2):
+            raise ValueError(f"{name!r} must be [dose 2] for {len(doses)} doses, got {tuple(ends.shape)}")
+    shared = {"title": title, "x_title": x_title, "y_title": y_title, "intervals": intervals, "baselines": lines}
+    figure = plot_lines(effects, x=doses, **shared)
+    if placebo is not None:
+        x, (low, high) = doses.tolist(), placebo.T.tolist()
+        band = {"x": x + x[::-1], "y": high + low[::-1], "fill": "toself", "fillcolor": GREY, "opacity": 0.3}
+        figure.add_scatter(**band, line_width=0, mode="lines", hoverinfo="skip", name="random directions")
+    if natural is not None:
+        low, high = natural
+        look = {"fillcolor": BLUE, "opacity": 0.12, "line_width": 0, "layer": "below", "showlegend": True}
+        figure.add_vrect(x0=low, x1=high, name="natural range", **look)
+    figure.update_xaxes(zeroline=False)
+    return figure.update_yaxes(range=None, autorange=True, zeroline=True, zerolinecolor=GREY)

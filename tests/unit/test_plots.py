@@ -170,3 +170,101 @@ def test_the_projection_keeps_areas_and_knows_its_ends():
 def test_a_map_wants_one_prediction_for_each_place(places: Places):
     with pytest.raises(ValueError, match=r"\[place 3\] for 4 places, got \(3, 3\)"):
         plots.plot_world_map(places, torch.eye(3), shown=[0], title="t")
+
+
+def test_a_matrix_is_white_on_its_centre_and_keeps_the_order_of_its_rows():
+    values = torch.tensor([[1.0, 0.25], [float("nan"), 0.5]])
+    names = {"rows": ["cities", "not cities"], "columns": ["a", "b"], "x_title": "tested on", "y_title": "trained on"}
+    figure = plots.plot_matrix(values, **names, title="t", limits=(0.2, 1), texts=[["x", "y"], ["z", "n = 9"]])
+    heat = figure.data[0]
+    assert (heat.zmin, heat.zmax) == (0, 1), "the farther end, on both sides of 0.5"
+    assert list(heat.y) == names["rows"] and list(heat.x) == ["a", "b"]
+    assert figure.layout.yaxis.autorange == "reversed", "the first row is on top"
+    assert heat.z[0][1] == 0.25 and heat.customdata[1][1] == "n = 9"
+    effects = plots.plot_matrix(values, **names, title="t", centre=0, limits=(-0.5, 1)).data[0]
+    assert (effects.zmin, effects.zmax) == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"rows": ["a"]}, r"values must be \[row column\] with \(1, 2\), .* got \(2, 2\)"),
+        ({"texts": [["a", "b"], ["c"]]}, r"texts must be 2 rows of 2, got rows of \[2, 1\]"),
+        ({"centre": 2}, r"centre must lie within limits, got 2 and \(0, 1\)"),
+    ],
+)
+def test_a_matrix_that_does_not_fit_is_named(change, message):
+    fine = {"rows": ["a", "b"], "columns": ["a", "b"], "title": "t", "x_title": "x", "y_title": "y"}
+    with pytest.raises(ValueError, match=message):
+        plots.plot_matrix(torch.zeros(2, 2), **(fine | change))
+
+
+POINTS = torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+TRUE, NEGATED = torch.tensor([True, False, True]), torch.tensor([False, False, True])
+
+
+def test_a_scatter_shows_truth_by_colour_and_polarity_by_symbol():
+    figure = plots.plot_scatter(
+        POINTS, TRUE, symbols=NEGATED, texts=["a", "b", "c"], title="t", x_title="x", y_title="y"
+    )
+    drawn = {trace.name: trace for trace in figure.data}
+    assert list(drawn) == ["true, affirmed", "false, affirmed", "true, negated"], "only what occurs"
+    assert (drawn["true, negated"].x, drawn["true, negated"].y) == ((4,), (5,))
+    assert drawn["true, affirmed"].marker.color == drawn["true, negated"].marker.color == plots.BLUE
+    assert drawn["false, affirmed"].marker.color == plots.ORANGE
+    assert drawn["true, affirmed"].marker.symbol != drawn["true, negated"].marker.symbol
+    assert list(drawn["false, affirmed"].hovertext) == ["b<br>false, affirmed"]
+    plain = plots.plot_scatter(POINTS, TRUE, label_names=("is", "is not"), title="t", x_title="x", y_title="y")
+    assert [trace.name for trace in plain.data] == ["is", "is not"] and list(plain.data[0].x) == [0, 4]
+
+
+def test_scatters_side_by_side_share_one_legend():
+    panels = {"match": (POINTS[:1], TRUE[:1], NEGATED[:1]), "truth": (POINTS, TRUE, NEGATED)}
+    figure = plots.plot_scatter_grid(panels, title="t", texts={"truth": ["a", "b", "c"]})
+    assert [annotation.text for annotation in figure.layout.annotations] == ["match", "truth"]
+    legend = [trace.name for trace in figure.data if trace.showlegend]
+    assert legend == ["true, affirmed", "false, affirmed", "true, negated"]
+    assert [trace.xaxis for trace in figure.data] == ["x", "x2", "x2", "x2"]
+    assert figure.data[1].hovertext == ("a<br>true, affirmed",)
+    with pytest.raises(ValueError, match=r"truth: symbols must be bool \[3\], .* got torch.int64 \(3,\)"):
+        plots.plot_scatter_grid({"truth": (POINTS, TRUE, NEGATED.long())}, title="t")
+    with pytest.raises(ValueError, match="at least one"):
+        plots.plot_scatter_grid({}, title="t")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"points": torch.zeros(3, 3)}, r"points must be \[statement 2\], got \(3, 3\)"),
+        ({"labels": TRUE[:2]}, r"labels must be bool \[3\]"),
+        ({"texts": ["a"]}, "one for each of the 3 points, or none, got 1"),
+    ],
+)
+def test_a_scatter_that_does_not_fit_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        plots.plot_scatter(**({"points": POINTS, "labels": TRUE} | change), title="t", x_title="x", y_title="y")
+
+
+def test_a_dose_response_holds_its_controls():
+    doses, effect = torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([-0.5, 0.0, 1.5])
+    band = torch.stack([effect - 0.1, effect + 0.1], dim=1)
+    shared = {"title": "t", "x_title": "dose", "y_title": "effect"}
+    figure = plots.plot_dose_response(
+        doses,
+        {"mass-mean": effect},
+        intervals={"mass-mean": band},
+        natural=(-0.4, 0.4),
+        lines={"whole vector swapped": 0.09},
+        placebo=torch.tensor([[-0.2, 0.2], [0, 0], [-0.3, 0.3]]),
+        **shared,
+    )
+    drawn = {trace.name: trace for trace in figure.data if trace.name}
+    assert list(drawn["mass-mean"].x) == [-1, 0, 1] and list(drawn["mass-mean"].y) == [-0.5, 0, 1.5]
+    assert list(drawn["random directions"].y) == pytest.approx([0.2, 0, 0.3, -0.3, 0, -0.2])
+    shapes = {shape.name: shape for shape in figure.layout.shapes}
+    assert (shapes["natural range"].x0, shapes["natural range"].x1) == (-0.4, 0.4)
+    assert shapes["whole vector swapped (0.09)"].y0 == 0.09
+    assert figure.layout.yaxis.autorange is True and figure.layout.yaxis.range is None, "effects may leave 0 to 1"
+    assert len(plots.plot_dose_response(doses, {"mass-mean": effect}, **shared).data) == 1
+    with pytest.raises(ValueError, match=r"'placebo' must be \[dose 2\] for 3 doses, got \(2, 2\)"):
+        plots.plot_dose_response(doses, {"mass-mean": effect}, placebo=torch.zeros(2, 2), **shared)
