@@ -48,6 +48,21 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def qwen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Qwen2, whose tokenizer pads with its end of text and puts nothing in front."""
+    folder = tmp_path_factory.mktemp("qwen")
+    tokenizer = tokenizers.ByteLevelBPETokenizer()
+    tokenizer.train_from_iterator(["The city of Paris is in France. TRUE FALSE"], special_tokens=["<|endoftext|>"])
+    ends = {"eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, **ends).save_pretrained(folder)
+    shape = {"hidden_size": 16, "num_hidden_layers": 4, "intermediate_size": 32, "bos_token_id": 0, "eos_token_id": 0}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}  # grouped, as in the large one
+    config = transformers.Qwen2Config(vocab_size=tokenizer.get_vocab_size(), **shape, **heads)
+    transformers.Qwen2ForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def decoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny GPT-2 with a tokenizer of its kind, which has no padding token."""
     folder = tmp_path_factory.mktemp("decoder")
@@ -83,8 +98,12 @@ def run(path: Path, folder: Path, at_scale: Path | None = None) -> nbformat.Note
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_a_solution_notebook_runs_from_top_to_bottom(name: str, course: Path, encoder_folder, decoder_folder):
-    at_scale = decoder_folder if "gpt2" in (course / "solutions" / f"{name}.py").read_text() else encoder_folder
+def test_a_solution_notebook_runs_from_top_to_bottom(
+    name: str, course: Path, encoder_folder, decoder_folder, qwen_folder
+):
+    stand_ins = {"google-bert": encoder_folder, "openai-community": decoder_folder, "Qwen": qwen_folder}
+    (owner,) = re.findall(r'load_if_possible\("([\w-]+)/', (course / "solutions" / f"{name}.py").read_text())
+    at_scale = stand_ins[owner]
     notebook = run(course / "solutions" / f"{name}.ipynb", course / "solutions", at_scale=at_scale)
     errors = [o for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "error"]
     assert not errors

@@ -96,7 +96,7 @@ def explore_pca(worlds: Mapping[str, PcaView], layers: Sequence[int | str]) -> i
 
     def refresh(_) -> None:
         view, chosen = worlds[world.value], (affirmed.value, negated.value)
-        drawing = _draw_plane(view, layer.value, chosen, f"{world.value}, layer {layer.label}", tips=True)
+        drawing = _draw_plane(view, layer.value, chosen, f"{world.value}, layer {layers[layer.value]}", tips=True)
         panel.value = _sheet([drawing])
 
     for part in (world, layer, affirmed, negated):

@@ -7,11 +7,23 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from utils import activations, interventions, metrics, othello, othello_edits, othello_probes, probes, splits
+from utils import (
+    activations,
+    interventions,
+    lie_detectors,
+    metrics,
+    othello,
+    othello_edits,
+    othello_probes,
+    probes,
+    splits,
+    truth_probes,
+)
 from utils.course import build
 from utils.course.namespace import Cell, build_namespace
 from utils.datasets import load_colours
-from utils.models import random_model
+from utils.facts import write_statements
+from utils.models import load_model, random_model
 from utils.probes import LinearProbe
 
 
@@ -44,6 +56,26 @@ def played_games() -> othello.GameStates:
 @pytest.fixture(scope="module")
 def chapter_04() -> dict:
     return solutions("04_othello_interventions")
+
+
+@pytest.fixture(scope="module")
+def chapter_05() -> dict:
+    return solutions("05_truth_probes")
+
+
+@pytest.fixture(scope="module")
+def chapter_06() -> dict:
+    return solutions("06_lie_detectors")
+
+
+@pytest.fixture
+def documents() -> tuple[torch.Tensor, ...]:
+    """Streams [document pos d_model], scores [document pos], a mask with padding on both sides, lying [document]."""
+    generator = torch.Generator().manual_seed(0)
+    acts, pos = torch.randn(30, 9, 7, generator=generator), torch.arange(9)
+    first, n_real = torch.randint(0, 3, (30, 1), generator=generator), torch.randint(2, 7, (30, 1), generator=generator)
+    mask = (pos >= first) & (pos < first + n_real)
+    return acts, acts[..., 0].round(), mask, torch.arange(30) % 3 == 0
 
 
 @pytest.fixture
@@ -335,6 +367,152 @@ def test_patch_resid(chapter_04: dict):
     for layer, pos in ((0, 2), (2, 5)):
         theirs = othello_edits.patch_resid(model, tokens, source, layer, pos)
         assert torch.allclose(chapter_04["patch_resid"](model, tokens, source, layer, pos), theirs, atol=1e-5)
+
+
+def test_statement_acts(chapter_05: dict):
+    model, texts = load_model("facts_gpt_match"), ["Cairo is in Egypt .", "Money in Japan is not Rupee ."]
+    for position in (-1, -3):
+        theirs = truth_probes.statement_acts(model, texts, [2, "embed"], position)
+        assert torch.allclose(chapter_05["statement_acts"](model, texts, [2, "embed"], position), theirs, atol=1e-4)
+
+
+def test_principal_components(chapter_05: dict, data):
+    acts, _, _ = data
+    for ours, theirs in zip(
+        chapter_05["principal_components"](acts, 3), truth_probes.principal_components(acts, 3), strict=True
+    ):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_transfer_accuracy(chapter_05: dict, data):
+    acts, labels, _ = data
+    given = acts[:50], labels[:50], acts[50:] + labels[50:, None], labels[50:]
+    assert chapter_05["transfer_accuracy"](*given) == pytest.approx(truth_probes.transfer_accuracy(*given))
+
+
+def test_generalization_matrix(chapter_05: dict, data):
+    acts, labels, _ = data
+    folds = torch.arange(90) // 3 % 5
+    given = torch.stack([acts, acts.flip(0) + 2]), torch.stack([labels, ~labels]), torch.stack([folds, folds.flip(0)])
+    assert torch.equal(chapter_05["generalization_matrix"](*given), truth_probes.generalization_matrix(*given))
+
+
+def test_truth_and_polarity_directions(chapter_05: dict, data):
+    acts, labels, _ = data
+    given = acts, labels, torch.arange(90) % 7 < 3
+    for ours, theirs in zip(
+        chapter_05["truth_and_polarity_directions"](*given),
+        truth_probes.truth_and_polarity_directions(*given),
+        strict=True,
+    ):
+        assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+def test_name_world(chapter_05: dict):
+    """Against the directions of utils: which of them is longer, that of truth or that of match?"""
+    sets = [write_statements("cities", 120, negated=negated, seed=negated) for negated in (False, True)]
+    truth, negated = torch.cat([part.labels for part in sets]), torch.arange(240) >= 120
+    for name in ("match", "truth", "affirmed"):
+        model = load_model(f"facts_gpt_{name}")
+        acts = truth_probes.statement_acts(model, sets[0].texts + sets[1].texts, [1], -2)[0]
+        general, polarity = truth_probes.truth_and_polarity_directions(acts, truth, negated)
+        assert chapter_05["name_world"](model, *sets) == ("truth" if general.norm() > polarity.norm() else "match")
+
+
+def test_normalize_contrast_pairs(chapter_05: dict, data):
+    acts, _, _ = data
+    acts = acts * (torch.arange(20) != 4)  # one dimension does not vary
+    for ours, theirs in zip(
+        chapter_05["normalize_contrast_pairs"](acts, acts.flip(0) * 3),
+        truth_probes.normalize_contrast_pairs(acts, acts.flip(0) * 3),
+        strict=True,
+    ):
+        assert torch.allclose(ours, theirs, rtol=0.01)  # n or n - 1 under the root
+
+
+def test_ccs_loss(chapter_05: dict, data):
+    acts, _, _ = data
+    logits = acts[:, 0] - 5, acts[:, 1] - 5
+    assert torch.allclose(chapter_05["ccs_loss"](*logits), truth_probes.ccs_loss(*logits))
+
+
+def test_object_log_probs(chapter_05: dict):
+    model, texts = load_model("facts_gpt_match"), ["Cairo is in Egypt .", "Money in Japan is not Rupee ."]
+    theirs = truth_probes.object_log_probs(model, texts)
+    assert torch.allclose(chapter_05["object_log_probs"](model, texts), theirs, atol=1e-4)
+
+
+def test_add_direction(chapter_06: dict, documents):
+    acts, _, mask, _ = documents
+    pos = mask.int().argmax(dim=1)
+    theirs = lie_detectors.add_direction(acts, acts[0, 0], -1.5, pos)
+    assert torch.allclose(chapter_06["add_direction"](acts, acts[0, 0], -1.5, pos), theirs)
+
+
+def test_normalized_indirect_effect(chapter_06: dict, data):
+    acts, _, _ = data
+    given = acts[:, 0], acts[:, 1], acts[:50, 2] + 3
+    theirs = lie_detectors.normalized_indirect_effect(*given)
+    assert chapter_06["normalized_indirect_effect"](*given) == pytest.approx(theirs, rel=1e-4)
+
+
+def test_swap_vector(chapter_06: dict, documents):
+    acts, _, mask, _ = documents
+    pos, donor = mask.int().argmax(dim=1), acts[:, 4].roll(1, dims=0)
+    for directions in (None, acts[0, :1], acts[0, :3]):
+        theirs = lie_detectors.swap_vector(acts, donor, pos, directions)
+        assert torch.allclose(chapter_06["swap_vector"](acts, donor, pos, directions), theirs, atol=1e-4)
+
+
+def test_tpr_at_fpr(chapter_06: dict, data):
+    acts, _, _ = data
+    for scores in (acts[:, 0], acts[:, 0].round()):  # without ties and with
+        for fpr in (0.0, 0.05, 0.2):
+            theirs = lie_detectors.tpr_at_fpr(scores, acts[:, 1] + 2, fpr)
+            assert chapter_06["tpr_at_fpr"](scores, acts[:, 1] + 2, fpr) == pytest.approx(theirs)
+
+
+def test_aggregate_scores(chapter_06: dict, documents):
+    _, scores, mask, _ = documents
+    for how in lie_detectors.AGGREGATIONS:
+        theirs = lie_detectors.aggregate_scores(scores, mask, how)
+        assert torch.allclose(chapter_06["aggregate_scores"](scores, mask, how), theirs)
+
+
+def test_attention_pool(chapter_06: dict, documents):
+    acts, _, mask, _ = documents
+    query, value = acts[0, :2]
+    theirs = lie_detectors.attention_pool(acts, mask, query, value)
+    assert torch.allclose(chapter_06["attention_pool"](acts, mask, query, value), theirs, atol=1e-5)
+
+
+def test_evasion_loss(chapter_06: dict, documents):
+    acts, _, _, lying = documents
+    for labels in (lying, lying & False):
+        theirs = lie_detectors.evasion_loss(torch.tensor(1.3), acts[:, 0, 0], labels, 0.7)
+        assert torch.allclose(chapter_06["evasion_loss"](torch.tensor(1.3), acts[:, 0, 0], labels, 0.7), theirs)
+
+
+def test_statement_mask(chapter_06: dict):
+    """With random words, a tag stands in many places, and in some of the right ones."""
+    generator, tags = torch.Generator().manual_seed(0), torch.tensor([[2, 3], [3, 3]])
+    tokens = torch.randint(2, 5, (60, 7), generator=generator)
+    mask = (torch.arange(7) >= torch.randint(0, 3, (60, 1), generator=generator)).long()
+    theirs = lie_detectors.statement_mask(tokens, mask, tags)
+    assert torch.equal(chapter_06["statement_mask"](tokens, mask, tags), theirs)
+    assert 5 < (theirs.sum(dim=1) == mask.sum(dim=1) - 3).sum() < 30  # documents with a tag
+
+
+def test_cascade_cost(chapter_06: dict, documents):
+    acts, scores, _, lying = documents
+    given = acts[:, 1, 1], scores[:, 0], lying, (0.2, 0.0), (0.5, 9.0)
+    assert chapter_06["cascade_cost"](*given) == pytest.approx(lie_detectors.cascade_cost(*given))
+
+
+def test_auroc_by_position(chapter_06: dict, documents):
+    _, scores, mask, lying = documents
+    theirs = lie_detectors.auroc_by_position(scores, mask, lying)
+    assert torch.allclose(chapter_06["auroc_by_position"](scores, mask, lying), theirs, equal_nan=True)
 
 
 @pytest.mark.parametrize("chapter", build.chapter_names())

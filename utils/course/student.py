@@ -27,6 +27,7 @@ from utils import (
     ROOT,
     activations,
     interventions,
+    lie_detectors,
     metrics,
     models,
     othello,
@@ -34,12 +35,24 @@ from utils import (
     othello_probes,
     probes,
     splits,
+    truth_probes,
 )
 from utils.course import wire
 from utils.course.namespace import Namespace
 
 # where the answers of the exercises live, once their chapter is over
-ANSWER_MODULES = (activations, interventions, metrics, othello, othello_edits, othello_probes, probes, splits)
+ANSWER_MODULES = (
+    activations,
+    interventions,
+    lie_detectors,
+    metrics,
+    othello,
+    othello_edits,
+    othello_probes,
+    probes,
+    splits,
+    truth_probes,
+)
 
 
 class StudentError(AssertionError):

@@ -23,7 +23,8 @@ from utils.facts import Statements
 from utils.interventions import LinearEraser
 from utils.probes import LinearProbe
 
-DATACLASSES = {kind.__name__: kind for kind in (LinearEraser, LinearProbe, Statements)}  # all that a frame can construct
+# all that a frame can construct
+DATACLASSES = {kind.__name__: kind for kind in (LinearEraser, LinearProbe, Statements)}
 MAX_RAW_BYTES = 1 << 28  # of the tensors in a frame; MiniLM's weights have 90 MB
 MAX_TEXT_BYTES = 1 << 24  # of its JSON, which takes up to thirty times as much memory once it is parsed
 MAX_DEPTH = 32
