@@ -1330,8 +1330,50 @@ assert again["AUROC, old probe"][0] < 0.9 and again["AUROC, fresh probe"][0] > 0
 
 # %% [markdown]
 # **Read it.** This time the old probe is blind. And a probe fitted afresh, at the same layer, reads the author as before: the network still needs to know, or it could not lie in the right places. It has turned one direction, of 128. The probe from layer 2, which took no part in the training, hardly noticed. (How far the old probe falls depends on the training seed. With some, it falls well below one half: lying documents then look *more* honest than honest ones, which is no good hiding place either.)
+
+# %% [markdown]
+# **Third round: eight probes.** One direction of 128 is easily turned. So give each of eight probes 32 dimensions, drawn by lot, and let the liar pay for all of them.
+
+# %%
+pooled_fit = mean_acts(*read(model, documents_fit.texts, DETECTOR_LAYER))
+
+
+def fit_part(seed: int) -> Float[Tensor, " d_model"]:
+    """Weight of a probe that sees 32 dimensions drawn by lot, 0 elsewhere."""
+    kept = torch.randperm(model.cfg.d_model, generator=torch.Generator().manual_seed(seed))[:32]
+    weight = torch.zeros(model.cfg.d_model)
+    weight[kept] = fit_logistic_regression_probe(pooled_fit[:, kept], documents_fit.lying, l2=L2).weight
+    return weight
+
+
+ensemble = torch.stack([fit_part(seed) for seed in range(8)])  # [probe d_model]
+
+
+def evade_all(language_loss: Tensor, acts: Tensor, mask: Tensor, lying: Tensor) -> Float[Tensor, ""]:
+    """What the liar pays for eight probes, on average."""
+    logits = mean_acts(mask, acts[0]) @ ensemble.T  # [document probe]
+    logits = logits - logits[~lying].mean(dim=0)
+    return torch.stack([evasion_loss(language_loss, column, lying, 1.0) for column in logits.T]).mean()
+
+
+# %%
+liar = train_liar("facts_gpt_match", evade_all, layers=[DETECTOR_LAYER], documents=16, steps=50)
+eight = {
+    name: roc_auc((mean_acts(*read(network, documents_test.texts, DETECTOR_LAYER)) @ ensemble.T).T, lying)
+    for name, network in (("before", model), ("third round", liar))
+}  # [probe] each
+third = report(liar)
+print({name: [round(float(x), 2) for x in values] for name, values in eight.items()})
+print("fitted afresh:", third["AUROC, fresh probe"])
+
+# %% tags=["solution"]
+assert eight["before"].min() > 0.85 and eight["third round"].mean() < 0.8 and eight["third round"].max() < 0.9
+assert third["AUROC, fresh probe"][0] > 0.97 and third["P(right country)"] < 0.35
+
+# %% [markdown]
+# **Read it.** Eight probes did not hold longer than one: 50 steps, and all of them have lost most of what they read. A probe fitted afresh has lost nothing.
 #
-# That suggests rules for whoever builds detectors. Do not train against the one you rely on. Keep one in the drawer. Refit, and compare. It does not prove that a liar with more steps, and against more probes, could not go further: this is one liar, with 50 steps, and it knew of one probe.
+# That suggests rules for whoever builds detectors. Do not train against the one you rely on. Keep one in the drawer. Refit, and compare. It does not prove that a liar with more steps, and against more probes, could not go further: these are short trainings of one small network.
 
 # %% [markdown]
 # ## Find the bug
@@ -1712,7 +1754,7 @@ assert max(row.abs().max() for name, row in shifts.items() if name != "lying aut
 #
 # **It does not support**: that a direction which steers is used; that a detector which holds on three topics reads lies; that a network trained against one probe has stopped to know; or that anything here says how a large model lies. In this world, lying is saying what is false, nothing more.
 #
-# **Open questions.** Who reads the full stop, if not the comment? What is left if the liar is trained against ten probes, or against one that is fitted again every step? Does a detector fitted on texts with "not" read *truth* in a network that holds it?
+# **Open questions.** Who reads the full stop, if not the comment? What is left if the liar is trained against a probe that is fitted again every step? Does a detector fitted on texts with "not" read *truth* in a network that holds it?
 
 # %% [markdown]
 # **Question.** A paper writes: "Adding our truth direction at the last token changed the answers in 90 % of cases, adding a random direction in 5 %." What do you ask?
