@@ -1,0 +1,220 @@
+"""Sparse autoencoders: a vector as a sum of few directions, out of many. Read, measured, saved; trained elsewhere.
+
+    sae = load_sae("tests/golden/topk")                        # a folder as SAELens writes it
+    latents = sae.encode(acts)                                 # [batch d_sae], 0 or above, nearly all 0
+    reconstruction = sae.decode(latents)                       # [batch d_model]
+    explained_variance(acts, reconstruction)                   # 1 is perfect, 0 no better than the mean
+
+Three architectures, which differ in how they decide what is 0 (pre: (acts - b_dec) W_enc + b_enc):
+
+    standard   relu(pre)                                       trained with an L1 penalty; Bricken et al. 2023
+    topk       relu of the k largest of each vector            Gao et al. 2024, arXiv:2406.04093
+    jumprelu   relu(pre) where pre is above a threshold        Rajamanoharan et al. 2024, arXiv:2407.14435
+
+A BatchTopK SAE (Bussmann et al. 2024, arXiv:2412.06410) is a jumprelu with one threshold for all latents once it is
+trained: so a vector is encoded alike alone and in any batch. Everything here is in model units, float32.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from utils.models import TransformerBridge
+
+Architecture = Literal["standard", "topk", "jumprelu"]
+ARCHITECTURES = ("standard", "topk", "jumprelu")
+CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"  # SAELens' names
+
+
+@dataclass(frozen=True, eq=False)
+class SAE:
+    """A sparse autoencoder of one layer's stream.
+
+    W_enc: [d_model d_sae]. b_enc: [d_sae].
+    W_dec: [d_sae d_model], a direction for each latent; of unit length where training kept it so. b_dec: [d_model].
+    k: of topk: how many latents are kept. threshold: of jumprelu, [d_sae].
+    apply_b_dec_to_input: subtract b_dec before encoding.
+    metadata: what its maker noted, such as the model and the layer.
+    """
+
+    architecture: Architecture
+    W_enc: Float[Tensor, "d_model d_sae"]
+    b_enc: Float[Tensor, " d_sae"]
+    W_dec: Float[Tensor, "d_sae d_model"]
+    b_dec: Float[Tensor, " d_model"]
+    k: int | None = None
+    threshold: Float[Tensor, " d_sae"] | None = None
+    apply_b_dec_to_input: bool = True
+    metadata: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {self.architecture!r}")
+        if self.W_enc.ndim != 2:
+            raise ValueError(f"W_enc must be [d_model d_sae], got {tuple(self.W_enc.shape)}")
+        d_model, d_sae = self.W_enc.shape
+        wanted = {"b_enc": (d_sae,), "W_dec": (d_sae, d_model), "b_dec": (d_model,)}
+        wanted |= {"threshold": (d_sae,)} if self.architecture == "jumprelu" else {}
+        for name, shape in wanted.items():
+            value = getattr(self, name)
+            if not isinstance(value, Tensor) or value.shape != shape:
+                got = tuple(value.shape) if isinstance(value, Tensor) else value
+                raise ValueError(f"{name} must be {list(shape)}, as W_enc {[d_model, d_sae]} says, got {got}")
+        if self.architecture == "topk" and not 1 <= (self.k or 0) <= d_sae:
+            raise ValueError(f"k must be from 1 to d_sae {d_sae} in a topk SAE, got {self.k}")
+
+    @property
+    def d_model(self) -> int:
+        return self.W_enc.shape[0]
+
+    @property
+    def d_sae(self) -> int:
+        return self.W_enc.shape[1]
+
+    def encode(self, acts: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_sae"]:
+        """Latents of activations: 0 or above.
+
+        Raises:
+            ValueError: If acts have another d_model.
+        """
+        if acts.shape[-1] != self.d_model:
+            raise ValueError(
+                f"acts must be [*batch d_model] with d_model {self.d_model}, got {tuple(acts.shape)}; "
+                "use the SAE on the model and layer that it was trained on"
+            )
+        pre = (acts - self.b_dec * self.apply_b_dec_to_input) @ self.W_enc + self.b_enc  # [*batch d_sae]
+        if self.architecture == "topk":
+            values, indices = pre.topk(self.k, dim=-1)
+            return torch.zeros_like(pre).scatter(-1, indices, values.relu())
+        if self.architecture == "jumprelu":
+            return pre.relu() * (pre > self.threshold)
+        return pre.relu()
+
+    def decode(self, latents: Float[Tensor, "*batch d_sae"]) -> Float[Tensor, "*batch d_model"]:
+        """The sum of the latents' directions, each as often as its latent says, and b_dec."""
+        return latents @ self.W_dec + self.b_dec
+
+
+# Files
+
+
+def save_sae(sae: SAE, folder: Path | str) -> Path:
+    """Write cfg.json and sae_weights.safetensors as SAELens 6 reads them, weights in half precision."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {"W_enc": sae.W_enc, "b_enc": sae.b_enc, "W_dec": sae.W_dec, "b_dec": sae.b_dec}
+    if sae.architecture == "jumprelu":
+        weights["threshold"] = sae.threshold
+    save_file({name: weight.half().contiguous().cpu() for name, weight in weights.items()}, folder / WEIGHTS)
+    config = {
+        "architecture": sae.architecture, "d_in": sae.d_model, "d_sae": sae.d_sae, "dtype": "float16", "device": "cpu",
+        "apply_b_dec_to_input": sae.apply_b_dec_to_input, "normalize_activations": "none",
+        "reshape_activations": "none", "metadata": sae.metadata,
+    }  # fmt: skip
+    if sae.architecture == "topk":
+        config |= {"k": sae.k, "rescale_acts_by_decoder_norm": False}
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def load_sae(folder: Path | str) -> SAE:
+    """Read an SAE that save_sae or SAELens wrote; float32.
+
+    Raises:
+        ValueError: If files are missing or damaged, or the SAE does something before or after that is not done here.
+    """
+    folder = Path(folder)
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        weights = {name: weight.float() for name, weight in load_file(folder / WEIGHTS).items()}
+    except Exception as error:  # safetensors raises an exception of its own for a damaged file
+        raise ValueError(f"{folder} must hold {CONFIG} and {WEIGHTS}, got {type(error).__name__}: {error}") from error
+    plain = {"normalize_activations": "none", "reshape_activations": "none", "rescale_acts_by_decoder_norm": False}
+    for name, value in plain.items():
+        if config.get(name, value) not in (value, None):
+            raise ValueError(
+                f"{folder / CONFIG}: {name} must be {value!r}, got {config[name]!r}, which is not done here"
+            )
+    missing = {"W_enc", "b_enc", "W_dec", "b_dec"} - weights.keys()
+    if missing:
+        raise ValueError(
+            f"{folder / WEIGHTS} must hold W_enc, b_enc, W_dec and b_dec, got no {', '.join(sorted(missing))}"
+        )
+    return SAE(
+        architecture=config.get("architecture", "standard"),  # before SAELens 4 there was no other
+        **{name: weights.get(name) for name in ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")},
+        k=config.get("k"),
+        apply_b_dec_to_input=config.get("apply_b_dec_to_input", True),
+        metadata=config.get("metadata", {}),
+    )
+
+
+# What an SAE is judged by
+
+
+def explained_variance(
+    acts: Float[Tensor, "batch d_model"], reconstruction: Float[Tensor, "batch d_model"]
+) -> Float[Tensor, ""]:
+    """Share of the variance that the reconstruction holds: 1 - squared error / squared distance from the mean.
+
+    Both are summed over all dimensions before the division, so that large dimensions count more. Below 0 where the
+    mean of acts would have been better.
+    """
+    error = (acts - reconstruction).square().sum()
+    return 1 - error / (acts - acts.mean(dim=0)).square().sum()
+
+
+def mean_l0(latents: Float[Tensor, "batch d_sae"]) -> Float[Tensor, ""]:
+    """How many latents are above 0 in a vector, on average."""
+    return (latents > 0).float().sum(dim=-1).mean()
+
+
+def dead_latents(latents: Float[Tensor, "batch d_sae"]) -> Bool[Tensor, " d_sae"]:
+    """Latents that are 0 in all of these vectors; take many, a rare latent is not a dead one."""
+    return ~(latents > 0).any(dim=0)
+
+
+@torch.no_grad()
+def loss_recovered(
+    model: TransformerBridge,
+    sae: SAE,
+    tokens: Int[Tensor, "batch pos"],
+    attention_mask: Int[Tensor, "batch pos"],
+    layer: int,
+) -> float:
+    """How much of what a layer contributes to predicting the next token its reconstruction keeps: 1 all, 0 nothing.
+
+    (loss with the mean - loss with the reconstruction) / (loss with the mean - loss as it is). The mean is that of
+    this layer's stream over the real positions here: mean ablation, a harder baseline than zeros.
+
+    Args:
+        tokens, attention_mask: as cache_resid_post takes them, the padding on the right.
+
+    Raises:
+        ValueError: If the mean predicts as well as the layer itself.
+    """
+    real = attention_mask.bool()
+    name, kept = f"blocks.{layer}.hook_resid_post", {}
+
+    def loss(replace=None) -> float:
+        def hook(resid: Float[Tensor, "batch pos d_model"], hook: object) -> Tensor | None:
+            kept.setdefault("mean", resid[real].mean(dim=0))
+            return replace(resid) if replace else None
+
+        logits = model.run_with_hooks(
+            tokens, attention_mask=attention_mask, return_type="logits", fwd_hooks=[(name, hook)]
+        )
+        log_probs = logits[:, :-1].log_softmax(dim=-1).gather(-1, tokens[:, 1:, None])[..., 0]  # [batch pos]
+        return float(-log_probs[real[:, 1:]].mean())
+
+    clean = loss()
+    ablated = loss(lambda resid: kept["mean"].expand_as(resid))
+    if ablated == clean:
+        raise ValueError(f"layer {layer} must matter for the loss, got {clean:.4f} with it and with its mean")
+    return (ablated - loss(lambda resid: sae.decode(sae.encode(resid)))) / (ablated - clean)
