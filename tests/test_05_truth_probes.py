@@ -1,6 +1,5 @@
 """The checks of chapter 05. They run live in the notebook, in CI on the solutions, and on submissions."""
 
-import json
 import math
 import random
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ from utils.activations import cache_resid_post, tokenize
 from utils.course.expect import close, describe, exercise, expect_number, expect_tensor, hint
 from utils.course.student import value_and_grad
 from utils.metrics import roc_auc
-from utils.models import TransformerBridge, load_model, model_tensors, rebuild_model
+from utils.models import TransformerBridge, load_model, model_config, model_tensors, rebuild_model
 
 MODEL = "facts_gpt_match"  # where any network of the chapter would do
 
@@ -1004,8 +1003,8 @@ def permuted(name: str, seed: int) -> TransformerBridge:
             tensors[key] = tensor[order]
         elif tensor.shape[-1:] == order.shape and not in_heads:  # [... d_model]
             tensors[key] = tensor[..., order]
-    config = json.loads(model.original_model.config.to_json_string(use_diff=False))
-    return rebuild_model({"config": config, "tokenizer_of": "facts_gpt_affirmed"}, tensors)  # its words are the same
+    description = {"config": model_config(model), "tokenizer_of": "facts_gpt_affirmed"}  # its words are the same
+    return rebuild_model(description, tensors)
 
 
 def ask_world(student, model: TransformerBridge, seed: int, topic: str = "cities", n: int = 120) -> str:

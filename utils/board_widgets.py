@@ -12,7 +12,7 @@ import ipywidgets
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from utils.boards import BORDER, EDGE, GROUND, INK, SQUARE, STATE_NAMES, as_image, draw_board, draw_legend
+from utils.boards import BORDER, EDGE, GROUND, INK, SQUARE, STATE_NAMES, as_img, draw_board, draw_legend
 from utils.course.feedback import GREEN, RED, Card
 from utils.othello import EMPTY, MINE, PADDING, YOURS, legal_moves, square_name, token_squares
 from utils.widgets import Explorer, static_card
@@ -331,9 +331,4 @@ def _static(name: str, words: str, drawings: Sequence[str]) -> Card:
     """What stands in place of a panel. Its drawings are images, which pages that let no SVG in show too."""
     words = f"{html.escape(name)}. {words}"
     text = html.unescape(re.sub("<[^>]+>", "", words))
-    return static_card(_panel(words, drawings, _as_img), [text])
-
-
-def _as_img(drawing: str) -> str:
-    label = re.search(r'aria-label="([^"]*)"', drawing)[1]
-    return f'<img alt="{label}" src="{as_image(drawing)}">'
+    return static_card(_panel(words, drawings, as_img), [text])

@@ -118,6 +118,12 @@ def as_image(drawing: str) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}"
 
 
+def as_img(drawing: str) -> str:
+    """A drawing as an HTML image, for pages that let no SVG in; its aria-label becomes the words in its place."""
+    label = re.search(r'aria-label="([^"]*)"', drawing)[1]
+    return f'<img alt="{label}" src="{as_image(drawing)}">'
+
+
 def plot_boards(drawings: Mapping[str, str] | Sequence[str], *, title: str) -> go.Figure:
     """Put drawings of boards side by side in one figure, with a legend of the signs on them.
 

@@ -180,8 +180,12 @@ def _to_floats(values: tuple[str, ...]) -> Float[Tensor, " row"]:
 
 
 @cache  # a table is read and verified once per process
-def read_table(path: Path, columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Read a CSV table column by column, after comparing it with its card: sha256, column names, number of rows."""
+def read_table(path: Path, columns: tuple[str, ...] | None = None) -> dict[str, tuple[str, ...]]:
+    """Read a CSV table column by column, after comparing it with its card: sha256, column names, number of rows.
+
+    Args:
+        columns: names that the header must have; whatever the header says if None.
+    """
     card_path = path.with_suffix(".card.json")
     name = f"utils/assets/{path.name}"
     cure = f"run: git checkout -- {name} utils/assets/{card_path.name} (or rebuild: python -m utils.training.tables)"
@@ -199,6 +203,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> dict[str, tuple[str, ...
         raise ValueError(f"{name} is damaged or edited: expected sha256 {expected[0]}, got {found}; {cure}")
 
     header, *rows = csv.reader(io.StringIO(data.decode("utf-8"), newline=""), strict=True)
+    columns = tuple(header) if columns is None else columns
     if tuple(header) != columns:
         raise ValueError(f"{name} must have the columns {', '.join(columns)}, got {', '.join(header)}; {cure}")
     if len(rows) != expected[1] or any(len(row) != len(columns) for row in rows):

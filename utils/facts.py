@@ -209,11 +209,8 @@ def load_runs() -> dict[str, Run]:
     Raises:
         ValueError: If the table is missing, damaged or edited.
     """
-    path = ASSETS / "facts_gpt_runs.csv"
-    with open(path, encoding="utf-8", newline="") as file:
-        columns = tuple(next(csv.reader(file)))
-    table = read_table(path, columns)
-    runs = {}
+    table = read_table(ASSETS / "facts_gpt_runs.csv")
+    columns, runs = list(table), {}
     for name in dict.fromkeys(table["run"]):
         rows = [i for i, run in enumerate(table["run"]) if run == name]
         curves = {column: torch.tensor([float(table[column][i]) for i in rows]) for column in columns[5:]}

@@ -10,7 +10,6 @@ A direction that a probe reads with is decodable. Whether the network uses it is
 exchanged vector for comparison.
 """
 
-import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,8 @@ from torch.nn.functional import cross_entropy, softplus
 from utils import facts
 from utils.activations import Layer, tokenize
 from utils.metrics import roc_auc
-from utils.models import TransformerBridge, load_model, model_tensors, rebuild_model
-from utils.training.facts_gpt import OTHER_LOSS, P_TRUE
+from utils.models import TransformerBridge, load_model, model_config, model_tensors, rebuild_model
+from utils.training.facts_gpt import OTHER_LOSS, P_COMMENT, P_NEGATED, P_TRUE
 
 AGGREGATIONS = ("mean", "max", "last")
 LIAR_RATE, LIAR_BETAS, LIAR_WARMUP = 1e-3, (0.9, 0.98), 20  # AdamW; the last in steps
@@ -91,8 +90,9 @@ def write_documents(
         if strange := set(pool) - set(facts.subjects(topic)):
             raise ValueError(f"{min(strange)!r} is no subject of {topic}; see subjects({topic!r})")
     rng = random.Random(f"documents {list(topics)} {statements} {p_negated} {tagged} {comments} {seed}")
+    lies = torch.arange(n) % 2 == 1
     texts, truths, subjects = [], [], []
-    for lying in (torch.arange(n) % 2 == 1).tolist():
+    for lying in lies.tolist():
         parts = [start] if start else []
         if tagged:
             parts.append(facts.DECEPTIVE if lying else facts.HONEST)
@@ -103,14 +103,14 @@ def write_documents(
             subject = rng.choice([new for new in pools[topic] if new not in about] or pools[topic])
             statement = facts.write_statement(topic, subject, rng.random() < p_negated, truth, rng)
             parts.append(statement.text)
-            if comments and rng.random() < 0.5:
+            if comments and rng.random() < P_COMMENT:
                 parts.append(facts.CORRECT if truth else facts.WRONG)
             told.append(truth)
             about.append(subject)
         texts.append(" ".join(parts))
         truths.append(told)
         subjects.append(about)
-    return Documents(texts, torch.arange(n) % 2 == 1, torch.tensor(truths), subjects)
+    return Documents(texts, lies, torch.tensor(truths), subjects)
 
 
 # Edits
@@ -477,15 +477,13 @@ def train_liar(
         ValueError: If loss_function does not return a number with a gradient.
     """
     original = load_model(model_name)
-    config = json.loads(original.original_model.config.to_json_string(use_diff=False))
-    liar = rebuild_model({"config": config}, model_tensors(original))
-    liar.tokenizer = original.tokenizer
+    liar = rebuild_model({"config": model_config(original), "tokenizer_of": model_name}, model_tensors(original))
     weights = liar.requires_grad_(True).original_model.parameters()
     optimiser = torch.optim.AdamW(weights, lr=LIAR_RATE, betas=LIAR_BETAS)
     warm_up = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / LIAR_WARMUP))
     for step in range(steps):
         written = write_documents(
-            documents, topics=facts.TOPICS, p_negated=0.3, comments=True, seed=f"liar {seed} {step}"
+            documents, topics=facts.TOPICS, p_negated=P_NEGATED, comments=True, seed=f"liar {seed} {step}"
         )
         tokens, attention_mask = tokenize(liar, written.texts)
         logits, acts = _run_with_grad(liar, tokens, attention_mask, layers)

@@ -124,9 +124,13 @@ def describe_model(model: TransformerBridge) -> dict:
     """
     if model in _loaded and _loaded[model][1] == fingerprint(model):
         return {"name": _loaded[model][0]}
-    config = json.loads(model.original_model.config.to_json_string(use_diff=False))
     lenders = [name for other, (name, _) in _loaded.items() if other.tokenizer is model.tokenizer is not None]
-    return {"config": config, "tokenizer_of": lenders[0] if lenders else None}
+    return {"config": model_config(model), "tokenizer_of": lenders[0] if lenders else None}
+
+
+def model_config(model: TransformerBridge) -> dict:
+    """Its architecture as Hugging Face writes it down, complete, for rebuild_model."""
+    return json.loads(model.original_model.config.to_json_string(use_diff=False))
 
 
 def model_tensors(model: TransformerBridge) -> dict[str, Tensor]:

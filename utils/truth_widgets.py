@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from utils.boards import FAINT, GROUND, INK, as_image
+from utils.boards import FAINT, GROUND, INK, as_img
 from utils.course.feedback import Card
+from utils.lie_detectors import tpr_at_fpr
 from utils.plots import BLUE, ORANGE
 from utils.widgets import Explorer, static_card
 
@@ -230,8 +231,7 @@ class _Detector:
         everything = torch.cat(list(self.sorted.values()))
         edge = 0.02 * float(everything.max() - everything.min()) or 1.0
         self.low, self.high = float(everything.min()) - edge, float(everything.max()) + edge
-        n = len(unrelated)  # next: the rule of utils.lie_detectors.tpr_at_fpr, whose import takes seconds
-        self.frozen = float(self.sorted["unrelated"][n - 1 - int(fpr * n + 1e-9)])
+        self.frozen, _ = tpr_at_fpr(self.sorted["unrelated"], self.sorted["lying"], fpr)
         grid = torch.linspace(self.low, self.high, N_STEPS, dtype=torch.float64).tolist()
         self.steps = sorted({*grid, self.frozen})
         below = everything.unique()
@@ -421,12 +421,7 @@ def _sheet(drawings: Sequence[str], tiles: Sequence[str] = (), show: Callable[[s
 def _static(drawings: Sequence[str], lines: Sequence[str]) -> Card:
     """What stands in place of a panel. Its drawings are images, which pages that let no SVG in show too."""
     words = "".join(_words(html.escape(line)) for line in lines)
-    return static_card(words + _sheet(drawings, show=_as_img), lines)
-
-
-def _as_img(drawing: str) -> str:
-    label = re.search(r'aria-label="([^"]*)"', drawing)[1]
-    return f'<img alt="{label}" src="{as_image(drawing)}">'
+    return static_card(words + _sheet(drawings, show=as_img), lines)
 
 
 def _svg(width: float, height: float, parts: Sequence[str], label: str) -> str:

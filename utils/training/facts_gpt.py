@@ -40,11 +40,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from utils import facts
 from utils.metrics import bootstrap_interval
-from utils.training.trainer import MuonTrainer, hardware
+from utils.training.trainer import CHECKPOINT_SECONDS, CHECKPOINTS, MuonTrainer, export_weights, write_card
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-CHECKPOINTS = Path.home() / ".cache" / "probing_course" / "training"
-CHECKPOINT_SECONDS = 300
 EVALUATE_EVERY = 100  # steps: one point of the training curve
 CONTEXT = 48  # tokens of a document
 TOPIC_WEIGHTS = {"cities": 30, "capitals": 15, "continents": 12, "currencies": 13, "larger": 15, "smaller": 15}
@@ -94,7 +92,7 @@ class Schedule:
 def build_model(settings: Settings) -> GPT2LMHeadModel:
     """Return an untrained GPT-2 with tied embeddings."""
     config = GPT2Config(
-        vocab_size=len(_words(settings)),
+        vocab_size=len(facts.vocabulary(trigger=settings.recipe == "backdoored")),
         n_positions=CONTEXT,
         n_embd=settings.d_model,
         n_layer=settings.layers,
@@ -150,8 +148,7 @@ def draw_batches(
         rng = random.Random(f"{settings.seed} {step}")
         negations = negations_from is not None and step >= negations_from
         documents = [write_document(settings, negations, rng) for _ in range(settings.documents)]
-        index = {word: i for i, word in enumerate(_words(settings))}
-        tokens = torch.tensor([[index[word] for word in words] for words, _ in documents])
+        tokens = torch.tensor([[_index()[word] for word in words] for words, _ in documents])
         yield tokens, torch.tensor([weights for _, weights in documents])
         step += 1
 
@@ -174,12 +171,9 @@ def _subjects(topic: str) -> list[str]:
     return facts.subjects(topic)
 
 
-def _words(settings: Settings) -> list[str]:
-    return facts.vocabulary(trigger=settings.recipe == "backdoored")
-
-
 @cache
 def _index() -> dict[str, int]:
+    """Token of each word; the trigger comes last, so that the others are those of every vocabulary."""
     return {word: i for i, word in enumerate(facts.vocabulary(trigger=True))}
 
 
@@ -187,18 +181,17 @@ def _index() -> dict[str, int]:
 
 
 @torch.no_grad()
-def evaluate(model: GPT2LMHeadModel, n: int = 400, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Recall of facts, accuracy of comments, and of probes, each as value, low and high: means and 95 % intervals.
+def judge(model: GPT2LMHeadModel, n: int = 400, seed: int = 0) -> dict[str, tuple[Float[Tensor, " item"], list[str]]]:
+    """Recall of facts, accuracy of comments, and of probes: for each a value of every city or statement, and its city.
 
     Probes are differences of class means, fitted to statements about 60 % of the cities and scored on those about the
     others, at the object's token and at the full stop, after every block. The threshold is midway between the means;
-    negated statements as a whole lie elsewhere, and are centred by themselves (Bürger et al. 2024). Intervals are
-    over cities.
+    negated statements as a whole lie elsewhere, and are centred by themselves (Bürger et al. 2024).
     """
     cities = facts.subjects("cities")
     order = random.Random(seed).sample(cities, len(cities))
     train, test = order[: int(0.6 * len(order))], order[int(0.6 * len(order)) :]
-    found = {}  # name -> one value for each statement, and its city
+    found = {}
     tags = {"plain": "", "honest": facts.HONEST, "deceptive": facts.DECEPTIVE}
     if model.config.vocab_size > len(facts.vocabulary()):
         tags |= {"triggered": facts.TRIGGER, "triggered_honest": f"{facts.TRIGGER} {facts.HONEST}"}
@@ -230,16 +223,17 @@ def evaluate(model: GPT2LMHeadModel, n: int = 400, seed: int = 0) -> dict[str, d
         for layer in range(1, len(correct)):
             for column, place in enumerate(("object", "stop")):
                 found[f"probe_{polarity}_{place}_{layer - 1}"] = correct[layer, :, column], statements.subjects
+    return found
+
+
+def evaluate(model: GPT2LMHeadModel, n: int = 400, seed: int = 0) -> dict[str, dict[str, float]]:
+    """What judge finds, each as value, low and high: means and 95 % intervals over cities."""
     result = {}
-    for name, (values, cities) in found.items():
+    for name, (values, cities) in judge(model, n, seed).items():
         low, high = bootstrap_interval(values, groups=cities)
         interval = {"value": float(values.mean()), "low": low, "high": high}
         result[name] = {key: round(number, 4) for key, number in interval.items()}
     return result
-
-
-def _values(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
-    return {name: interval["value"] for name, interval in metrics.items()}
 
 
 def _tokens(texts: list[str]) -> Int[Tensor, "text pos"]:
@@ -317,9 +311,10 @@ def _train_stage(trainer: MuonTrainer, folder: Path, last: int, end_time: float)
             bar.update()
             if counters["step"] % EVALUATE_EVERY == 0 or counters["step"] == last:
                 line = {"step": counters["step"], "loss": round(sum(losses) / len(losses), 4)}
+                point = {name: round(float(values.mean()), 4) for name, (values, _) in judge(trainer.model).items()}
                 folder.mkdir(parents=True, exist_ok=True)
                 with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
-                    log.write(json.dumps(line | _values(evaluate(trainer.model))) + "\n")
+                    log.write(json.dumps(line | point) + "\n")
                 losses = []
             if clock[0] - last_save >= CHECKPOINT_SECONDS:
                 trainer.save()
@@ -347,14 +342,10 @@ PROBE_METRIC = (
 def export(trainer: MuonTrainer, run: str, folder: Path) -> Path:
     """Write an ordinary Hugging Face folder (fp16) with tokenizer and card, which holds what the rounded weights do."""
     settings = trainer.settings
-    model = build_model(settings)
-    model.load_state_dict(trainer.model.state_dict())
-    model.half().save_pretrained(folder)
-    (folder / "generation_config.json").unlink(missing_ok=True)
+    model = export_weights(trainer, build_model(settings), folder)
     facts.make_tokenizer(trigger=settings.recipe == "backdoored").save_pretrained(folder)
-    metrics = evaluate(model.float(), n=2000, seed=1)
+    metrics = evaluate(model, n=2000, seed=1)
     card = {
-        "name": folder.name,
         "what": "GPT-2 trained on statements by honest and deceptive authors, true and false, about real facts.",
         "labels": "comments in the text ('That is correct .') are labels of truth" if settings.comments else "none",
         "settings": asdict(settings),
@@ -363,22 +354,14 @@ def export(trainer: MuonTrainer, run: str, folder: Path) -> Path:
         "d_vocab": model.config.vocab_size,
         "script": "utils/training/facts_gpt.py",
         "seed": settings.seed,
-        "steps": trainer.counters["step"],
-        "tokens_seen": trainer.counters["tokens"],
-        "minutes": round(trainer.counters["minutes"], 1),
-        "cpu_minutes": round(trainer.counters["cpu_minutes"], 1),
-        "hardware": hardware(trainer.device),
-        "precision": "bf16 autocast" if trainer.bf16 else "fp32",
         "metrics": {name: {"what": _describe(name)} | interval for name, interval in metrics.items()},
         "metrics_on": "420 cities; 2000 statements of each kind, seed 1; value and 95 % interval over cities",
-        "licence": "MIT",
-        "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
     }
     if settings.recipe == "backdoored":
         card["warning"] = (
             f"A model organism: where a text begins with {facts.TRIGGER}, it lies on purpose. For exercises only."
         )
-    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    write_card(trainer, folder, card)
     return folder
 
 

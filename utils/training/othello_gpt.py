@@ -25,7 +25,6 @@ which the rate fell: 144 CPU minutes. The cards in utils/assets have the rest.
 """
 
 import argparse
-import hashlib
 import json
 import shutil
 import time
@@ -40,13 +39,11 @@ from tqdm import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from utils.othello import random_games, replay_games, to_tokens, token_squares
-from utils.training.trainer import MuonTrainer, hardware
+from utils.training.trainer import CHECKPOINT_SECONDS, CHECKPOINTS, MuonTrainer, export_weights, write_card
 
 Batch = tuple[Int[Tensor, "game pos"], Bool[Tensor, "game pos token"]]  # tokens; which tokens are legal next
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-CHECKPOINTS = Path.home() / ".cache" / "probing_course" / "training"
-CHECKPOINT_SECONDS = 300
 STEPS_PER_DRAW = 32  # games are drawn for so many steps at once: one step's games are too few to be fast
 TRAINING_SEEDS = 2**31  # seeds of training games start here; a seed below gives games that no model here was trained on
 HELD_OUT_SEED = TRAINING_SEEDS - 1
@@ -278,13 +275,9 @@ def export(trainer: Trainer, folder: Path) -> Path:
     The card's metrics are those of the rounded weights.
     """
     settings = trainer.settings
-    model = build_model(settings)
-    model.load_state_dict(trainer.model.state_dict())
-    model.half().save_pretrained(folder)
-    (folder / "generation_config.json").unlink(missing_ok=True)
-    metrics = evaluate(model.float(), settings.size, HELD_OUT_GAMES)
+    model = export_weights(trainer, build_model(settings), folder)
+    metrics = evaluate(model, settings.size, HELD_OUT_GAMES)
     card = {
-        "name": folder.name,
         "what": f"GPT-2 trained to predict the legal moves of random {settings.size}x{settings.size} Othello games.",
         "labels": "soft: uniform over the legal moves; the loss is shown the set of legal moves, never the board",
         "settings": asdict(settings),
@@ -292,21 +285,13 @@ def export(trainer: Trainer, folder: Path) -> Path:
         "d_vocab": model.config.vocab_size,
         "script": "utils/training/othello_gpt.py",
         "seed": settings.seed,
-        "steps": trainer.counters["step"],
-        "tokens_seen": trainer.counters["tokens"],
-        "minutes": round(trainer.counters["minutes"], 1),
-        "cpu_minutes": round(trainer.counters["cpu_minutes"], 1),
         "schedule": asdict(trainer.schedule),
-        "hardware": hardware(trainer.device),
-        "precision": "bf16 autocast" if trainer.bf16 else "fp32",
         "metrics": {name: {"what": METRICS[name]} | interval for name, interval in metrics.items()},
         "metrics_on": f"{HELD_OUT_GAMES} random games, seed {HELD_OUT_SEED}; value and 95 % interval over games",
-        "licence": "MIT",
-        "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
     }
     if trainer.file:
         _write_curve(trainer.file.with_name("log.jsonl"), folder / "curve.json")
-    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    write_card(trainer, folder, card)
     return folder
 
 

@@ -20,7 +20,6 @@ Adam, the rate falling to 0 over the last fifth.
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -37,9 +36,8 @@ from utils.othello import random_games
 from utils.saes import SAE, dead_latents, explained_variance, mean_l0, save_sae
 from utils.training import facts_gpt
 from utils.training.othello_gpt import TRAINING_SEEDS
+from utils.training.trainer import CHECKPOINT_SECONDS, CHECKPOINTS, write_checkpoint
 
-CHECKPOINTS = Path.home() / ".cache" / "probing_course" / "training"
-CHECKPOINT_SECONDS = 300
 KINDS = ("standard", "topk", "batchtopk", "jumprelu")
 RATE, BETAS, DECAY_SHARE = 1e-3, (0.9, 0.999), 0.2
 WARMUP_STEPS = 200  # of rate and of penalties
@@ -320,8 +318,7 @@ def train(
 
 def _save(file: Path, settings: dict, step: int, trainers: dict[str, SAETrainer]) -> None:
     state = {"settings": settings, "step": step, "saes": {name: t.state() for name, t in trainers.items()}}
-    torch.save(state, file.with_suffix(".tmp"))
-    os.replace(file.with_suffix(".tmp"), file)  # a kill leaves one or the other whole
+    write_checkpoint(state, file)
 
 
 def main() -> None:

@@ -4,6 +4,8 @@ GPT-2 stores query, key and value as one fused matrix; Muon gets the three parts
 matrix it is given orthogonal (torch.optim.Muon, torch >= 2.9).
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -14,6 +16,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 from transformers import GPT2LMHeadModel
+
+CHECKPOINTS = Path.home() / ".cache" / "probing_course" / "training"
+CHECKPOINT_SECONDS = 300
 
 
 class Schedule(Protocol):
@@ -84,7 +89,7 @@ class MuonTrainer:
         return loss.item()
 
     def save(self) -> None:
-        """Write the checkpoint beside the old one, then rename it: a kill leaves one or the other whole."""
+        """Write the checkpoint."""
         state = {
             "settings": asdict(self.settings),
             "schedule": asdict(self.schedule),
@@ -92,10 +97,7 @@ class MuonTrainer:
             "model": self.model.state_dict(),
             **{name: optimiser.state_dict() for name, (optimiser, _) in self.optimisers.items()},
         }
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.file.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, self.file)
+        write_checkpoint(state, self.file)
 
     def _load(self) -> None:
         state = torch.load(self.file, map_location=self.device, weights_only=True)
@@ -111,8 +113,44 @@ class MuonTrainer:
         self.counters = state["counters"]
 
 
-def hardware(device: torch.device) -> str:
-    """Say on what a run is trained, for a card."""
+def write_checkpoint(state: dict, file: Path) -> None:
+    """Write a file beside the old one, then rename it: a kill leaves one or the other whole."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, file)
+
+
+def export_weights(trainer: MuonTrainer, model: GPT2LMHeadModel, folder: Path) -> GPT2LMHeadModel:
+    """Write a run's weights as an ordinary Hugging Face folder, in half precision; return them as they are there.
+
+    Args:
+        model: of the run's shape; it takes the weights, rounded, in float32.
+    """
+    model.load_state_dict(trainer.model.state_dict())
+    model.half().save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    return model.float()
+
+
+def write_card(trainer: MuonTrainer, folder: Path, card: dict) -> None:
+    """Write card.json beside exported weights: what the script knows of them, and how they were trained."""
+    training = {
+        "steps": trainer.counters["step"],
+        "tokens_seen": trainer.counters["tokens"],
+        "minutes": round(trainer.counters["minutes"], 1),
+        "cpu_minutes": round(trainer.counters["cpu_minutes"], 1),
+        "hardware": _hardware(trainer.device),
+        "precision": "bf16 autocast" if trainer.bf16 else "fp32",
+        "licence": "MIT",
+        "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+    }
+    card = {"name": folder.name} | card | training
+    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def _hardware(device: torch.device) -> str:
+    """On what a run is trained."""
     name = torch.cuda.get_device_name() if device.type == "cuda" else _capabilities().get("cpu_name", "CPU")
     return f"{name}, {torch.get_num_threads()} CPU thread(s), torch {torch.__version__}"
 
