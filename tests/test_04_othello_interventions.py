@@ -8,17 +8,12 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, layer_norm, normalize
 
 from utils.activations import cache_resid_post
-from utils.course.expect import close, describe, exercise, expect_tensor, hint
+from utils.course.expect import close, describe, exercise, expect_tensor, explain, hint
 from utils.models import random_model
 from utils.othello import EMPTY, MINE, YOURS
 from utils.probes import LinearProbe, fit_ridge_probe
 
 STATES = {EMPTY: "empty", MINE: "mine", YOURS: "yours"}
-
-
-def explain(found: Tensor, mistakes: dict[str, Tensor], otherwise: str) -> str:
-    """What led to a wrong result: the first of these that it equals."""
-    return next((why for why, wrong in mistakes.items() if close(found, wrong, atol=1e-3)), otherwise)
 
 
 # --- 4.1 intervention_errors -------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from utils import facts
 from utils.activations import cache_resid_post, tokenize
-from utils.course.expect import close, describe, exercise, expect_number, expect_tensor, hint
+from utils.course.expect import close, describe, exercise, expect_number, expect_tensor, explain, hint
 from utils.course.student import value_and_grad
 from utils.metrics import roc_auc
 from utils.models import TransformerBridge, load_model, model_config, model_tensors, rebuild_model
@@ -20,13 +20,8 @@ from utils.models import TransformerBridge, load_model, model_config, model_tens
 MODEL = "facts_gpt_match"  # where any network of the chapter would do
 
 
-def explain(found: Tensor, mistakes: dict[str, Tensor], otherwise: str, atol: float = 1e-3) -> str:
-    """What led to a wrong result: the first of these that it equals."""
-    return next((why for why, wrong in mistakes.items() if close(found, wrong, atol=atol)), otherwise)
-
-
 def likely(got: float, mistakes: dict[str, float], otherwise: str, atol: float = 1e-3) -> str:
-    """The same for a number: the nearest of these, if it is near."""
+    """What led to a wrong number: the nearest of these, if it is near."""
     near = [(abs(got - wrong), why) for why, wrong in mistakes.items() if abs(got - wrong) < atol]
     return min(near)[1] if near else otherwise
 

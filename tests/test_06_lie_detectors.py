@@ -1,23 +1,17 @@
 """The checks of chapter 06. They run live in the notebook, in CI on the solutions, and on submissions."""
 
 import math
-from collections.abc import Mapping
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize, softplus
 
-from utils.course.expect import close, describe, exercise, expect_number, expect_tensor, hint
+from utils.course.expect import close, describe, exercise, expect_number, expect_tensor, explain, hint
 from utils.course.student import StudentError, value_and_grad
 from utils.facts import DECEPTIVE, HONEST, make_tokenizer
 
 JUNK = 1e4  # stands at padding: finite, and means nothing
-
-
-def explain(found: Tensor, mistakes: Mapping[str, Tensor | float], otherwise: str) -> str:
-    """What led to a wrong result: the first of these that it equals."""
-    return next((why for why, wrong in mistakes.items() if close(found, torch.as_tensor(wrong), atol=1e-3)), otherwise)
 
 
 def numbers(values: Tensor) -> str:

@@ -1,6 +1,6 @@
 """What the checks are written with: the exercise mark, and expectations whose messages name the likely mistake."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -82,6 +82,11 @@ def hint(text: str) -> Iterator[None]:
         if error.kind != "exception":
             raise
         raise StudentError(error.kind, f"{error}. {text}", error.type_name, error.line) from None
+
+
+def explain(found: Tensor, mistakes: Mapping[str, Tensor | float], otherwise: str, *, atol: float = 1e-3) -> str:
+    """What led to a wrong result: the first of these that it equals."""
+    return next((why for why, wrong in mistakes.items() if close(found, torch.as_tensor(wrong), atol=atol)), otherwise)
 
 
 def close(a: Tensor, b: Tensor, *, atol: float = 1e-4) -> bool:
