@@ -283,8 +283,9 @@ def train(
     """
     settings = {"source": asdict(source), "saes": [str(shape) for shape in shapes], "vectors": vectors, "seed": seed}
     held_out = [acts for acts, _ in zip(stream_acts(source, 0, held_out=True), range(HELD_OUT_BATCHES), strict=False)]
-    scale = float(torch.cat(held_out).square().mean().sqrt())
-    trainers = {str(shape): SAETrainer(shape, held_out[0], scale, seed) for shape in shapes}
+    first = next(stream_acts(source, 0))  # the first batch of training: nothing is fitted on held-out vectors
+    scale = float(first.square().mean().sqrt())
+    trainers = {str(shape): SAETrainer(shape, first, scale, seed) for shape in shapes}
     file, step, steps, end = folder / "checkpoint.pt", 0, vectors // BATCH, time.monotonic() + 60 * minutes
     if file.exists():
         state = torch.load(file, map_location="cpu", weights_only=True)
