@@ -30,16 +30,17 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from utils.activations import cache_positions, cache_resid_post
-from utils.models import TransformerBridge, load_model
+from utils.activations import cache_positions, cache_resid_post, tokenize
+from utils.models import UNTRAINED, TransformerBridge, load_model
 from utils.othello import random_games
 from utils.saes import SAE, dead_latents, explained_variance, mean_l0, save_sae
-from utils.training import facts_gpt
+from utils.training import english, facts_gpt
 from utils.training.othello_gpt import TRAINING_SEEDS
 from utils.training.trainer import CHECKPOINT_SECONDS, CHECKPOINTS, write_checkpoint
 
 KINDS = ("standard", "topk", "batchtopk", "jumprelu")
 RATE, BETAS, DECAY_SHARE = 1e-3, (0.9, 0.999), 0.2
+RATES = {"log_threshold": 5.0}  # times RATE: a threshold starts at .1 and has to get to about 1
 WARMUP_STEPS = 200  # of rate and of penalties
 BATCH = 2048  # vectors of a step
 DEAD_VECTORS = 100_000  # a latent that was 0 in so many vectors counts as dead
@@ -87,6 +88,9 @@ class Shape:
 def stream_acts(source: Source, first: int, *, held_out: bool = False) -> Iterator[Float[Tensor, "vector d_model"]]:
     """Yield batches of BATCH vectors: a function of source and number of the batch; held-out ones are others.
 
+    Games and documents are written anew for every batch. Sentences for MiniLM are finitely many: a batch draws some of
+    them, and a long run sees them several times; held-out batches draw others.
+
     Raises:
         ValueError: If there is no text for this network.
     """
@@ -97,9 +101,11 @@ def stream_acts(source: Source, first: int, *, held_out: bool = False) -> Iterat
             acts = _game_acts(model, source.layer, size, 2 * number + held_out)
         elif source.model.startswith("facts_gpt"):
             acts = _document_acts(model, source.layer, 2 * number + held_out)
+        elif source.model.removesuffix(UNTRAINED) == "minilm":
+            acts = _sentence_acts(model, source.layer, number, held_out)
         else:
             raise ValueError(
-                f"model must be an othello_gpt or facts_gpt, got {source.model!r}; there is no text for it"
+                f"model must be an othello_gpt, a facts_gpt or minilm, got {source.model!r}; there is no text for it"
             )
         order = torch.randperm(len(acts), generator=torch.Generator().manual_seed(number))
         yield acts[order[:BATCH]]
@@ -117,6 +123,26 @@ def _document_acts(model: TransformerBridge, layer: int, seed: int) -> Float[Ten
     settings = facts_gpt.Settings(documents=BATCH // (facts_gpt.CONTEXT - 1) + 1, seed=10**6)  # no training run's seed
     tokens, _ = next(facts_gpt.draw_batches(settings, facts_gpt.RECIPES["two_stages"][1] + seed))
     return cache_resid_post(model, tokens, torch.ones_like(tokens), [layer])[0, :, 1:].flatten(0, 1)  # without <bos>
+
+
+def _sentence_acts(
+    model: TransformerBridge, layer: int, number: int, held_out: bool
+) -> Float[Tensor, "vector d_model"]:
+    """Word pieces of sentences, and of names alone, without [CLS] and [SEP]."""
+    generator, texts, lengths = torch.Generator().manual_seed(2 * number + held_out), [], torch.zeros(0)
+    while (lengths - 2).sum() < BATCH:  # one draw is enough, as good as always
+        texts += english.draw_texts(BATCH // 8, generator, held_out=held_out)
+        tokens, attention_mask = tokenize(model, texts)
+        lengths = attention_mask.sum(dim=1)
+    lengths = lengths[: 1 + int(((lengths - 2).cumsum(dim=0) < BATCH).sum())]  # texts that are needed
+    acts = []
+    for rows in lengths.argsort(stable=True).split(16):  # of similar lengths: little padding
+        real = attention_mask[rows, : lengths[rows].max()].bool()
+        pieces = real.clone()
+        pieces[:, 0] = False
+        pieces[torch.arange(len(rows)), lengths[rows] - 1] = False
+        acts.append(cache_positions(model, tokens[rows, : real.shape[1]], real, pieces, [layer])[0])
+    return torch.cat(acts)
 
 
 # Training
@@ -139,7 +165,8 @@ class SAETrainer:
             self.weights["log_threshold"] = torch.full((shape.d_sae,), 0.1).log()
         for weight in self.weights.values():
             weight.requires_grad_()
-        self.optimiser = torch.optim.Adam(self.weights.values(), lr=RATE, betas=BETAS)
+        groups = [{"params": [weight], "scale": RATES.get(name, 1.0)} for name, weight in self.weights.items()]
+        self.optimiser = torch.optim.Adam(groups, lr=RATE, betas=BETAS)
         self.threshold = 0.0  # of a batchtopk
         self.silent = torch.zeros(shape.d_sae)  # vectors since each latent was last above 0
 
@@ -156,7 +183,8 @@ class SAETrainer:
             loss = loss + warm * self.shape.sparsity * _count_above(pre, w["log_threshold"].exp()).sum(dim=1).mean()
         else:
             loss = loss + AUX_WEIGHT * self._dead_loss(pre, error.detach())
-        self.optimiser.param_groups[0]["lr"] = RATE * factor
+        for group in self.optimiser.param_groups:
+            group["lr"] = RATE * factor * group["scale"]
         self.optimiser.zero_grad()
         loss.backward()
         with torch.no_grad():
@@ -282,6 +310,8 @@ def train(
         ValueError: If the folder holds a run of another source, other SAEs, or another length.
     """
     settings = {"source": asdict(source), "saes": [str(shape) for shape in shapes], "vectors": vectors, "seed": seed}
+    if source.model.removesuffix(UNTRAINED) == "minilm":
+        settings["text"] = english.describe_text()  # of the packages that are installed: a run goes on with the same
     held_out = [acts for acts, _ in zip(stream_acts(source, 0, held_out=True), range(HELD_OUT_BATCHES), strict=False)]
     first = next(stream_acts(source, 0))  # the first batch of training: nothing is fitted on held-out vectors
     scale = float(first.square().mean().sqrt())
