@@ -1,6 +1,6 @@
 """Sparse autoencoders: a vector as a sum of few directions, out of many. Read, measured, saved; trained elsewhere.
 
-    sae = load_sae("tests/golden/topk")                        # a folder as SAELens writes it
+    sae = load_sae("othello_gpt_4/topk_1024_32")               # one of embedded_saes(), or a folder of SAELens' format
     latents = sae.encode(acts)                                 # [batch d_sae], 0 or above, nearly all 0
     reconstruction = sae.decode(latents)                       # [batch d_model]
     explained_variance(acts, reconstruction)                   # 1 is perfect, 0 no better than the mean
@@ -15,8 +15,12 @@ A BatchTopK SAE (Bussmann et al. 2024, arXiv:2412.06410) is a jumprelu with one 
 trained: so a vector is encoded alike alone and in any batch. Everything here is in model units, float32.
 """
 
+import difflib
+import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -25,11 +29,14 @@ from jaxtyping import Bool, Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from utils.models import TransformerBridge
+from utils.models import ASSETS, TransformerBridge
 
 Architecture = Literal["standard", "topk", "jumprelu"]
+Ablation = Literal["mean", "zero"]
 ARCHITECTURES = ("standard", "topk", "jumprelu")
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"  # SAELens' names
+EMBEDDED = ASSETS / "saes"
+OLD_METADATA = ("model_name", "hook_name", "hook_point", "hook_layer", "hook_point_layer")  # before SAELens 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,19 +130,56 @@ def save_sae(sae: SAE, folder: Path | str) -> Path:
     return folder
 
 
-def load_sae(folder: Path | str) -> SAE:
-    """Read an SAE that save_sae or SAELens wrote; float32.
+def embedded_saes() -> list[str]:
+    """Names that load without a network, MODEL_LAYER/KIND_D_SAE_SPARSITY: kinds as in utils.training.sae."""
+    return sorted("/".join(config.parts[-3:-1]) for config in EMBEDDED.glob(f"*/*/{CONFIG}"))
+
+
+def load_sae(name: Path | str) -> SAE:
+    """Read an SAE, in float32.
+
+    Args:
+        name: one of embedded_saes(), which is the same object every time within a process: never write to its weights.
+            Or a folder that save_sae or SAELens wrote, also one of SAELens before version 4.
 
     Raises:
-        ValueError: If files are missing or damaged, or the SAE does something before or after that is not done here.
+        ValueError: If the name is unknown, files are missing or damaged, or the SAE does something before or after that
+            is not done here.
     """
-    folder = Path(folder)
+    if str(name) in embedded_saes():
+        return _load_embedded(str(name))
+    if isinstance(name, str) and not Path(name).is_dir():
+        near = difflib.get_close_matches(name, embedded_saes(), n=3, cutoff=0.4)
+        guess = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(embedded_saes())}"
+        raise ValueError(f"name must be one of embedded_saes(), or a folder with {CONFIG}, got {name!r}; {guess}")
+    return _read_sae(Path(name))
+
+
+@cache
+def _load_embedded(name: str) -> SAE:
+    """Read an SAE of utils/assets, after comparing its weights with its card."""
+    folder = EMBEDDED / name
+    try:
+        expected = json.loads((folder / "card.json").read_text(encoding="utf-8"))["sha256"]
+        found = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    except (OSError, ValueError, KeyError) as error:
+        expected, found = "its card's", f"{type(error).__name__}: {error}"
+    if found != expected:
+        cure = f"git checkout -- utils/assets/saes/{name}"
+        raise ValueError(f"damaged SAE: the weights of {name} must have sha256 {expected}, got {found}; run: {cure}")
+    return _read_sae(folder)
+
+
+def _read_sae(folder: Path) -> SAE:
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         weights = {name: weight.float() for name, weight in load_file(folder / WEIGHTS).items()}
     except Exception as error:  # safetensors raises an exception of its own for a damaged file
         raise ValueError(f"{folder} must hold {CONFIG} and {WEIGHTS}, got {type(error).__name__}: {error}") from error
-    plain = {"normalize_activations": "none", "reshape_activations": "none", "rescale_acts_by_decoder_norm": False}
+    plain = {
+        "normalize_activations": "none", "reshape_activations": "none", "rescale_acts_by_decoder_norm": False,
+        "finetuning_scaling_factor": False,
+    }  # fmt: skip
     for name, value in plain.items():
         if config.get(name, value) not in (value, None):
             raise ValueError(
@@ -146,12 +190,18 @@ def load_sae(folder: Path | str) -> SAE:
         raise ValueError(
             f"{folder / WEIGHTS} must hold W_enc, b_enc, W_dec and b_dec, got no {', '.join(sorted(missing))}"
         )
+    architecture, k = config.get("architecture", "standard"), config.get("k")  # before SAELens 4 there was no other
+    activation = config.get("activation_fn_str") or config.get("activation_fn") or "relu"  # before SAELens 6
+    if architecture == "standard" and activation == "topk":
+        architecture, k = "topk", (config.get("activation_fn_kwargs") or {}).get("k")
+    elif architecture == "standard" and activation != "relu":
+        raise ValueError(f"{folder / CONFIG}: activation_fn must be relu or topk, got {activation!r}")
     return SAE(
-        architecture=config.get("architecture", "standard"),  # before SAELens 4 there was no other
+        architecture=architecture,
         **{name: weights.get(name) for name in ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")},
-        k=config.get("k"),
+        k=k,
         apply_b_dec_to_input=config.get("apply_b_dec_to_input", True),
-        metadata=config.get("metadata", {}),
+        metadata=config.get("metadata") or {key: config[key] for key in OLD_METADATA if key in config},
     )
 
 
@@ -180,41 +230,63 @@ def dead_latents(latents: Float[Tensor, "batch d_sae"]) -> Bool[Tensor, " d_sae"
     return ~(latents > 0).any(dim=0)
 
 
-@torch.no_grad()
 def loss_recovered(
     model: TransformerBridge,
     sae: SAE,
     tokens: Int[Tensor, "batch pos"],
     attention_mask: Int[Tensor, "batch pos"],
     layer: int,
+    *,
+    ablation: Ablation = "mean",
 ) -> float:
     """How much of what a layer contributes to predicting the next token its reconstruction keeps: 1 all, 0 nothing.
 
-    (loss with the mean - loss with the reconstruction) / (loss with the mean - loss as it is). The mean is that of
-    this layer's stream over the real positions here: mean ablation, a harder baseline than zeros.
+    (loss ablated - loss with the reconstruction) / (loss ablated - loss as it is).
 
     Args:
         tokens, attention_mask: as cache_resid_post takes them, the padding on the right.
+        ablation: what stands in for the layer: "mean", that of its stream over the real positions here, or "zero".
+            Zeros are nothing that a network ever sees, and hurt it more: an easier baseline.
 
     Raises:
-        ValueError: If the mean predicts as well as the layer itself.
+        ValueError: If the ablated layer predicts exactly as well as the layer itself, or there is no such ablation.
     """
-    real = attention_mask.bool()
-    name, kept = f"blocks.{layer}.hook_resid_post", {}
-
-    def loss(replace=None) -> float:
-        def hook(resid: Float[Tensor, "batch pos d_model"], hook: object) -> Tensor | None:
-            kept.setdefault("mean", resid[real].mean(dim=0))
-            return replace(resid) if replace else None
-
-        logits = model.run_with_hooks(
-            tokens, attention_mask=attention_mask, return_type="logits", fwd_hooks=[(name, hook)]
-        )
-        log_probs = logits[:, :-1].log_softmax(dim=-1).gather(-1, tokens[:, 1:, None])[..., 0]  # [batch pos]
-        return float(-log_probs[real[:, 1:]].mean())
-
-    clean = loss()
-    ablated = loss(lambda resid: kept["mean"].expand_as(resid))
+    clean, ablated, replaced = replaced_losses(model, sae, tokens, attention_mask, layer, ablation=ablation).sum(dim=1)
     if ablated == clean:
-        raise ValueError(f"layer {layer} must matter for the loss, got {clean:.4f} with it and with its mean")
-    return (ablated - loss(lambda resid: sae.decode(sae.encode(resid)))) / (ablated - clean)
+        mean = float(clean) / int(attention_mask[:, 1:].sum())
+        raise ValueError(f"layer {layer} must matter for the loss, got {mean:.4f} with it and with its {ablation}")
+    return float((ablated - replaced) / (ablated - clean))
+
+
+@torch.no_grad()
+def replaced_losses(
+    model: TransformerBridge,
+    sae: SAE,
+    tokens: Int[Tensor, "batch pos"],
+    attention_mask: Int[Tensor, "batch pos"],
+    layer: int,
+    *,
+    ablation: Ablation = "mean",
+) -> Float[Tensor, "3 batch"]:
+    """Loss of each text, summed over its tokens but the first: as it is, with a layer ablated, and reconstructed.
+
+    Raises:
+        ValueError: If there is no such ablation.
+    """
+    if ablation not in ("mean", "zero"):
+        raise ValueError(f'ablation must be "mean" or "zero", got {ablation!r}')
+    real, kept = attention_mask.bool(), {}
+
+    def loss(replace: Callable[[Tensor], Tensor]) -> Float[Tensor, " batch"]:
+        hooks = [(f"blocks.{layer}.hook_resid_post", lambda resid, hook: replace(resid))]
+        logits = model.run_with_hooks(tokens, attention_mask=attention_mask, return_type="logits", fwd_hooks=hooks)
+        log_probs = logits[:, :-1].log_softmax(dim=-1).gather(-1, tokens[:, 1:, None])[..., 0]  # [batch pos]
+        return -log_probs.masked_fill(~real[:, 1:], 0).sum(dim=1)
+
+    def keep(resid: Float[Tensor, "batch pos d_model"]) -> Tensor:
+        kept["mean"] = resid[real].mean(dim=0) * (ablation == "mean")
+        return resid
+
+    clean = loss(keep)
+    ablated = loss(lambda resid: kept["mean"].expand_as(resid))
+    return torch.stack([clean, ablated, loss(lambda resid: sae.decode(sae.encode(resid)))])

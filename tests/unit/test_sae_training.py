@@ -10,7 +10,10 @@ from torch.testing import assert_close
 
 from utils.saes import explained_variance, load_sae, mean_l0, save_sae
 from utils.training import sae as training
-from utils.training.sae import SAETrainer, Shape, Source, measure, stream_acts, train
+from utils.training import streams
+from utils.training.sae import SAETrainer, Shape, train
+from utils.training.sae_cards import measure
+from utils.training.streams import Source, stream_acts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPES = {"standard": 0.03, "topk": 3, "batchtopk": 3, "jumprelu": 0.03}
@@ -43,8 +46,8 @@ def test_planted_directions_are_found(kind: str):
     best = (directions @ sae.W_dec.T).amax(dim=1).mean()  # of each planted direction
     lot = normalize(torch.randn(D_SAE, D_MODEL, generator=torch.Generator().manual_seed(1)), dim=1)
     control = (directions @ lot.T).amax(dim=1).mean()
-    # JumpReLU's thresholds move by a thousandth in a step, and are not where they want to be yet
-    assert best > (0.72 if kind == "jumprelu" else 0.93) and control < 0.55
+    print(kind, best, control, explained_variance(acts, sae.decode(latents)), mean_l0(latents))
+    assert best > 0.93 and control < 0.55
 
 
 @pytest.mark.parametrize("kind", SHAPES)
@@ -90,13 +93,13 @@ def test_a_thresholds_gradient_comes_from_a_window_around_it():
 def test_the_stream_is_a_function_of_the_batch_and_held_out_ones_are_others(source: Source):
     stream = stream_acts(source, 0)
     first, second = next(stream), next(stream)
-    assert first.shape == (training.BATCH, first.shape[1]) and first.isfinite().all()
+    assert first.shape == (streams.BATCH, first.shape[1]) and first.isfinite().all()
     assert torch.equal(second, next(stream_acts(source, 1))) and not torch.equal(first, second)
     assert not torch.equal(first, next(stream_acts(source, 0, held_out=True)))
 
 
 def test_a_network_without_text_is_refused(monkeypatch):
-    monkeypatch.setattr(training, "load_model", lambda name: None)
+    monkeypatch.setattr(streams, "load_model", lambda name: None)
     with pytest.raises(ValueError, match="must be an othello_gpt, a facts_gpt or minilm, got 'owner/model'"):
         next(stream_acts(Source("owner/model", 1), 0))
 
@@ -109,7 +112,8 @@ def test_an_sae_that_is_not_one_is_refused(text: str):
 
 
 def test_a_run_that_was_stopped_goes_on_exactly(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(training, "BATCH", 64)
+    for module in (training, streams):
+        monkeypatch.setattr(module, "BATCH", 64)
     monkeypatch.setattr(training, "HELD_OUT_BATCHES", 2)
     monkeypatch.setattr(training, "LOG_EVERY", 4)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)  # after every step

@@ -21,7 +21,6 @@ Adam, the rate falling to 0 over the last fifth.
 import argparse
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,32 +29,22 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from utils.activations import cache_positions, cache_resid_post, tokenize
-from utils.models import UNTRAINED, TransformerBridge, load_model
-from utils.othello import random_games
-from utils.saes import SAE, dead_latents, explained_variance, mean_l0, save_sae
-from utils.training import english, facts_gpt
-from utils.training.othello_gpt import TRAINING_SEEDS
-from utils.training.trainer import CHECKPOINT_SECONDS, CHECKPOINTS, write_checkpoint
+from utils.models import UNTRAINED
+from utils.saes import SAE, save_sae
+from utils.training import english
+from utils.training.sae_cards import describe_text, export_sae, measure
+from utils.training.streams import BATCH, Source, stream_acts
+from utils.training.trainer import CHECKPOINT_SECONDS, CHECKPOINTS, describe_hardware, write_checkpoint
 
 KINDS = ("standard", "topk", "batchtopk", "jumprelu")
 RATE, BETAS, DECAY_SHARE = 1e-3, (0.9, 0.999), 0.2
-RATES = {"log_threshold": 5.0}  # times RATE: a threshold starts at .1 and has to get to about 1
+THRESHOLD_RATE = 5e-3  # of a JumpReLU's log thresholds: they start at .1 and have to get to about 1
 WARMUP_STEPS = 200  # of rate and of penalties
-BATCH = 2048  # vectors of a step
 DEAD_VECTORS = 100_000  # a latent that was 0 in so many vectors counts as dead
 AUX_WEIGHT, AUX_SHARE = 1 / 32, 0.5  # of the loss of dead latents; how many of them, as a share of d_model
 WINDOW = 0.2  # width of the window around a JumpReLU's threshold, in units of scaled activations
-THRESHOLD_RATE = 0.01  # of the running mean
-HELD_OUT_BATCHES, LOG_EVERY = 8, 250  # steps
-
-
-@dataclass(frozen=True)
-class Source:
-    """Whose activations: a network, and one of its layers."""
-
-    model: str
-    layer: int
+MEAN_RATE = 0.01  # of the running mean that is a BatchTopK's threshold
+HELD_OUT_BATCHES, LOG_EVERY = 8, 250  # steps; what the log says is measured on few batches
 
 
 @dataclass(frozen=True)
@@ -82,69 +71,6 @@ class Shape:
         return f"{self.kind}_{self.d_sae}_{self.sparsity:g}"
 
 
-# Activations
-
-
-def stream_acts(source: Source, first: int, *, held_out: bool = False) -> Iterator[Float[Tensor, "vector d_model"]]:
-    """Yield batches of BATCH vectors: a function of source and number of the batch; held-out ones are others.
-
-    Games and documents are written anew for every batch. Sentences for MiniLM are finitely many: a batch draws some of
-    them, and a long run sees them several times; held-out batches draw others.
-
-    Raises:
-        ValueError: If there is no text for this network.
-    """
-    model, number = load_model(source.model), first
-    while True:
-        if source.model.startswith("othello_gpt"):
-            size = 6 if "6x6" in source.model else 8
-            acts = _game_acts(model, source.layer, size, 2 * number + held_out)
-        elif source.model.startswith("facts_gpt"):
-            acts = _document_acts(model, source.layer, 2 * number + held_out)
-        elif source.model.removesuffix(UNTRAINED) == "minilm":
-            acts = _sentence_acts(model, source.layer, number, held_out)
-        else:
-            raise ValueError(
-                f"model must be an othello_gpt, a facts_gpt or minilm, got {source.model!r}; there is no text for it"
-            )
-        order = torch.randperm(len(acts), generator=torch.Generator().manual_seed(number))
-        yield acts[order[:BATCH]]
-        number += 1
-
-
-def _game_acts(model: TransformerBridge, layer: int, size: int, seed: int) -> Float[Tensor, "vector d_model"]:
-    n_moves = size**2 - 5  # the last move is only predicted
-    games = random_games(BATCH // n_moves + 4, size, seed=TRAINING_SEEDS // 2 + seed)[:, :-1]
-    real = games > 0
-    return cache_positions(model, games, real, real, [layer])[0]
-
-
-def _document_acts(model: TransformerBridge, layer: int, seed: int) -> Float[Tensor, "vector d_model"]:
-    settings = facts_gpt.Settings(documents=BATCH // (facts_gpt.CONTEXT - 1) + 1, seed=10**6)  # no training run's seed
-    tokens, _ = next(facts_gpt.draw_batches(settings, facts_gpt.RECIPES["two_stages"][1] + seed))
-    return cache_resid_post(model, tokens, torch.ones_like(tokens), [layer])[0, :, 1:].flatten(0, 1)  # without <bos>
-
-
-def _sentence_acts(
-    model: TransformerBridge, layer: int, number: int, held_out: bool
-) -> Float[Tensor, "vector d_model"]:
-    """Word pieces of sentences, and of names alone, without [CLS] and [SEP]."""
-    generator, texts, lengths = torch.Generator().manual_seed(2 * number + held_out), [], torch.zeros(0)
-    while (lengths - 2).sum() < BATCH:  # one draw is enough, as good as always
-        texts += english.draw_texts(BATCH // 8, generator, held_out=held_out)
-        tokens, attention_mask = tokenize(model, texts)
-        lengths = attention_mask.sum(dim=1)
-    lengths = lengths[: 1 + int(((lengths - 2).cumsum(dim=0) < BATCH).sum())]  # texts that are needed
-    acts = []
-    for rows in lengths.argsort(stable=True).split(16):  # of similar lengths: little padding
-        real = attention_mask[rows, : lengths[rows].max()].bool()
-        pieces = real.clone()
-        pieces[:, 0] = False
-        pieces[torch.arange(len(rows)), lengths[rows] - 1] = False
-        acts.append(cache_positions(model, tokens[rows, : real.shape[1]], real, pieces, [layer])[0])
-    return torch.cat(acts)
-
-
 # Training
 
 
@@ -165,7 +91,10 @@ class SAETrainer:
             self.weights["log_threshold"] = torch.full((shape.d_sae,), 0.1).log()
         for weight in self.weights.values():
             weight.requires_grad_()
-        groups = [{"params": [weight], "scale": RATES.get(name, 1.0)} for name, weight in self.weights.items()]
+        thresholds = [weight for name, weight in self.weights.items() if name == "log_threshold"]
+        others = [weight for name, weight in self.weights.items() if name != "log_threshold"]
+        self.rates = [RATE, THRESHOLD_RATE][: 1 + len(thresholds)]  # of the optimiser's groups
+        groups = [{"params": weights} for weights in (others, thresholds) if weights]
         self.optimiser = torch.optim.Adam(groups, lr=RATE, betas=BETAS)
         self.threshold = 0.0  # of a batchtopk
         self.silent = torch.zeros(shape.d_sae)  # vectors since each latent was last above 0
@@ -183,8 +112,8 @@ class SAETrainer:
             loss = loss + warm * self.shape.sparsity * _count_above(pre, w["log_threshold"].exp()).sum(dim=1).mean()
         else:
             loss = loss + AUX_WEIGHT * self._dead_loss(pre, error.detach())
-        for group in self.optimiser.param_groups:
-            group["lr"] = RATE * factor * group["scale"]
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
         self.optimiser.zero_grad()
         loss.backward()
         with torch.no_grad():
@@ -195,7 +124,7 @@ class SAETrainer:
             self.silent = torch.where((latents > 0).any(dim=0), 0, self.silent + len(acts))
             if self.shape.kind == "batchtopk":
                 smallest = float(latents[latents > 0].min()) if (latents > 0).any() else 0.0
-                self.threshold += THRESHOLD_RATE * (smallest - self.threshold) if self.threshold else smallest
+                self.threshold += MEAN_RATE * (smallest - self.threshold) if self.threshold else smallest
 
     def finish(self) -> SAE:
         """The SAE as it stands, in model units."""
@@ -224,7 +153,8 @@ class SAETrainer:
         """Go on from a checkpoint."""
         for name, weight in state["weights"].items():
             self.weights[name].data.copy_(weight)
-        self.optimiser.load_state_dict(state["optimiser"])
+        groups = self.optimiser.state_dict()["param_groups"]  # how weights are grouped is not what was learned
+        self.optimiser.load_state_dict({"state": state["optimiser"]["state"], "param_groups": groups})
         self.threshold, self.silent, self.scale = state["threshold"], state["silent"], state["scale"]
 
     def _activate(self, pre: Float[Tensor, "vector d_sae"]) -> Float[Tensor, "vector d_sae"]:
@@ -286,18 +216,6 @@ def _count_above(pre: Tensor, threshold: Tensor) -> Tensor:
     return _CountAbove.apply(pre, threshold)
 
 
-@torch.no_grad()
-def measure(sae: SAE, batches: list[Float[Tensor, "vector d_model"]]) -> dict[str, float]:
-    """Explained variance, L0 and the share of dead latents on held-out vectors."""
-    acts = torch.cat(batches)
-    latents = sae.encode(acts)
-    return {
-        "explained_variance": round(float(explained_variance(acts, sae.decode(latents))), 4),
-        "l0": round(float(mean_l0(latents)), 2),
-        "dead": round(float(dead_latents(latents).float().mean()), 4),
-    }
-
-
 def train(
     source: Source, shapes: list[Shape], vectors: int, folder: Path, *, minutes: float = float("inf"), seed: int = 0
 ) -> dict[str, SAETrainer]:
@@ -316,20 +234,28 @@ def train(
     first = next(stream_acts(source, 0))  # the first batch of training: nothing is fitted on held-out vectors
     scale = float(first.square().mean().sqrt())
     trainers = {str(shape): SAETrainer(shape, first, scale, seed) for shape in shapes}
-    file, step, steps, end = folder / "checkpoint.pt", 0, vectors // BATCH, time.monotonic() + 60 * minutes
+    file, step, spent, steps = folder / "checkpoint.pt", 0, 0.0, vectors // BATCH
     if file.exists():
         state = torch.load(file, map_location="cpu", weights_only=True)
         if state["settings"] != settings:
             raise ValueError(
                 f"settings must be those of {file}, {state['settings']}, got {settings}; take another name"
             )
-        step = state["step"]
+        step, spent = state["step"], state.get("minutes")  # None: of a run that did not count them
         for name, trainer in trainers.items():
             trainer.load(state["saes"][name])
     folder.mkdir(parents=True, exist_ok=True)
-    last_save, stream = time.monotonic(), stream_acts(source, step)
+    stream, begin = stream_acts(source, step), time.monotonic()
+    last_save = begin
+
+    def save() -> None:
+        minutes_spent = None if spent is None else spent + (time.monotonic() - begin) / 60
+        saes = {name: trainer.state() for name, trainer in trainers.items()}
+        state = {"settings": settings, "step": step, "minutes": minutes_spent, "hardware": describe_hardware()}
+        write_checkpoint(state | {"saes": saes}, file)
+
     with tqdm(desc=folder.name, total=steps, initial=step, unit=" steps", mininterval=5.0) as bar:
-        while step < steps and time.monotonic() < end:
+        while step < steps and time.monotonic() < begin + 60 * minutes:
             acts = next(stream)
             factor = min(1.0, (step + 1) / WARMUP_STEPS, (steps - step) / (DECAY_SHARE * steps))
             for trainer in trainers.values():
@@ -341,15 +267,33 @@ def train(
                 with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
                     log.write(json.dumps({"step": step, "vectors": step * BATCH, "saes": found}) + "\n")
             if time.monotonic() - last_save > CHECKPOINT_SECONDS:
-                _save(file, settings, step, trainers)
+                save()
                 last_save = time.monotonic()
-        _save(file, settings, step, trainers)
+        save()
     return trainers
 
 
-def _save(file: Path, settings: dict, step: int, trainers: dict[str, SAETrainer]) -> None:
-    state = {"settings": settings, "step": step, "saes": {name: t.state() for name, t in trainers.items()}}
-    write_checkpoint(state, file)
+def describe_run(folder: Path, *, minutes: float | None = None) -> dict:
+    """What the cards of a run's SAEs say of it.
+
+    Args:
+        minutes: how long it took, if its checkpoint does not say.
+    """
+    state = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+    settings, seen = state["settings"], state["step"] * BATCH
+    source, name = Source(**settings["source"]), folder.name.removeprefix("sae_")
+    saes = " ".join(":".join(shape.split("_")) for shape in settings["saes"])
+    spent = state.get("minutes") or minutes
+    text = {"text": describe_text(settings["text"], seen)} if "text" in settings else {}
+    return {
+        "command": f"python -m utils.training.sae --name {name} --model {source.model} --layer {source.layer} "
+        f"--vectors {settings['vectors']} --seed {settings['seed']} --saes {saes}",
+        "seed": settings["seed"],
+        "vectors": seen,
+        "vectors_planned": settings["vectors"],
+        "minutes": spent and round(spent, 1),  # of the run: of all its SAEs together
+        "hardware": state.get("hardware") or describe_hardware(),
+    } | text
 
 
 def main() -> None:
@@ -365,12 +309,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS)
     parser.add_argument("--out", type=Path, help="write the SAEs as they stand into folders of this one")
+    parser.add_argument(
+        "--export", type=Shape.parse, nargs="*", metavar="KIND:D_SAE:SPARSITY",
+        help="ship these SAEs, or all, in utils/assets/saes, each with its card",
+    )  # fmt: skip
+    parser.add_argument("--minutes-spent", type=float, help="for the card of a run that did not count its minutes")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     source, folder = Source(options.model, options.layer), options.checkpoints / f"sae_{options.name}"
     trainers = train(source, options.saes, int(options.vectors), folder, minutes=options.minutes, seed=options.seed)
     for name, trainer in trainers.items() if options.out else ():
         print(save_sae(trainer.finish(), options.out / name))
+    if options.export is not None:
+        for name in map(str, options.export or options.saes):
+            run = describe_run(folder, minutes=options.minutes_spent)
+            print(export_sae(trainers[name].finish(), source, name, run))
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def write_card(trainer: MuonTrainer, folder: Path, card: dict) -> None:
         "tokens_seen": trainer.counters["tokens"],
         "minutes": round(trainer.counters["minutes"], 1),
         "cpu_minutes": round(trainer.counters["cpu_minutes"], 1),
-        "hardware": _hardware(trainer.device),
+        "hardware": describe_hardware(trainer.device),
         "precision": "bf16 autocast" if trainer.bf16 else "fp32",
         "licence": "MIT",
         "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
@@ -149,9 +149,9 @@ def write_card(trainer: MuonTrainer, folder: Path, card: dict) -> None:
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
-def _hardware(device: torch.device) -> str:
-    """On what a run is trained."""
-    name = torch.cuda.get_device_name() if device.type == "cuda" else _capabilities().get("cpu_name", "CPU")
+def describe_hardware(device: torch.device | None = None) -> str:
+    """On what a run is trained: by default on the CPU."""
+    name = torch.cuda.get_device_name() if device and device.type == "cuda" else _capabilities().get("cpu_name", "CPU")
     return f"{name}, {torch.get_num_threads()} CPU thread(s), torch {torch.__version__}"
 
 
