@@ -246,7 +246,7 @@ def loss_recovered(
     Args:
         tokens, attention_mask: as cache_resid_post takes them, the padding on the right.
         ablation: what stands in for the layer: "mean", that of its stream over the real positions here, or "zero".
-            Zeros are nothing that a network ever sees, and hurt it more: an easier baseline.
+            Zeros are nothing that a network ever sees; where they hurt it more, they are the easier baseline.
 
     Raises:
         ValueError: If the ablated layer predicts exactly as well as the layer itself, or there is no such ablation.

@@ -1,5 +1,6 @@
 """SAEs compute what SAELens computes, and the measures are what they say."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -9,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from utils import ROOT
+from utils import ROOT, saes
 from utils.models import leftover_hooks, random_model
-from utils.saes import SAE, dead_latents, explained_variance, load_sae, loss_recovered, mean_l0, save_sae
+from utils.saes import SAE, dead_latents, embedded_saes, explained_variance, load_sae, loss_recovered, mean_l0, save_sae
 
 GOLDEN = sorted(path.parent for path in (ROOT / "tests" / "golden").glob("*/cfg.json"))
 
@@ -74,10 +75,21 @@ def test_loss_recovered_is_one_for_a_perfect_sae_and_zero_for_the_mean():
     eye, zero = torch.eye(16), torch.zeros(16)
     both = torch.cat([eye, -eye], dim=1)  # relu(x) - relu(-x) is x
     perfect = SAE("standard", both, torch.zeros(32), both.T, zero)
-    assert loss_recovered(model, perfect, tokens, mask, 0) == pytest.approx(1, abs=1e-4)
+    for ablation in ("mean", "zero"):
+        assert loss_recovered(model, perfect, tokens, mask, 0, ablation=ablation) == pytest.approx(1, abs=1e-4)
     mean = model.run_with_cache(tokens, attention_mask=mask)[1]["blocks.0.hook_resid_post"][mask.bool()].mean(dim=0)
     constant = SAE("standard", 0 * both, torch.zeros(32), 0 * both.T, mean)
     assert loss_recovered(model, constant, tokens, mask, 0) == pytest.approx(0, abs=1e-4)
+    assert abs(loss_recovered(model, constant, tokens, mask, 0, ablation="zero")) > 0.01
+    nothing = SAE("standard", 0 * both, torch.zeros(32), 0 * both.T, zero)
+    assert loss_recovered(model, nothing, tokens, mask, 0, ablation="zero") == pytest.approx(0, abs=1e-4)
+    with pytest.raises(ValueError, match='ablation must be "mean" or "zero", got \'resample\''):
+        loss_recovered(model, perfect, tokens, mask, 0, ablation="resample")
+    with pytest.raises(ValueError, match="layer 1 must matter for the loss"):
+        still = random_model("gpt2", n_layers=2, d_model=16)
+        for parameter in (still.original_model.transformer.ln_f.weight, still.original_model.transformer.ln_f.bias):
+            parameter.zero_()
+        loss_recovered(still, perfect, tokens, mask, 1)
     assert not leftover_hooks(model)
 
 
@@ -109,6 +121,15 @@ def test_what_does_not_fit_is_named(tmp_path: Path):
         ),
         (lambda folder: _change(folder, architecture="gated"), "architecture must be one of"),
         (
+            lambda folder: _change(folder, normalize_activations="expected_average_only_in"),
+            "got 'expected_average_only",
+        ),
+        (lambda folder: _change(folder, finetuning_scaling_factor=True), "finetuning_scaling_factor must be False"),
+        (
+            lambda folder: _change(folder, architecture="standard", activation_fn_str="tanh-relu"),
+            "activation_fn must be relu or topk, got 'tanh-relu'",
+        ),
+        (
             lambda folder: save_file({"W_enc": torch.zeros(2, 3)}, folder / "sae_weights.safetensors"),
             "got no W_dec, b_d",
         ),
@@ -124,3 +145,46 @@ def test_a_damaged_or_foreign_folder_is_refused(tmp_path: Path, spoil, message: 
 def _change(folder: Path, **fields) -> None:
     config = json.loads((folder / "cfg.json").read_text())
     (folder / "cfg.json").write_text(json.dumps(config | fields))
+
+
+def test_a_folder_of_saelens_3_is_read_as_what_it_was(tmp_path: Path):
+    sae = draw()
+    folder = save_sae(sae, tmp_path / "old")
+    old = {"hook_point": "blocks.8.hook_resid_pre", "model_name": "gpt2-small", "d_in": 6, "d_sae": 10, "l1": 8e-5}
+    (folder / "cfg.json").write_text(json.dumps(old))
+    back, acts = load_sae(folder), torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    assert (back.architecture, back.apply_b_dec_to_input) == ("standard", True)
+    assert back.metadata == {"model_name": "gpt2-small", "hook_point": "blocks.8.hook_resid_pre"}
+    assert_close(back.encode(acts), sae.encode(acts), atol=0.01, rtol=0.01)
+    _change(folder, activation_fn_str="topk", activation_fn_kwargs={"k": 2})
+    assert (load_sae(folder).architecture, load_sae(folder).k) == ("topk", 2)
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two SAEs where shipped ones live, with cards."""
+    monkeypatch.setattr(saes, "EMBEDDED", tmp_path)
+    for shape in ("topk_10_3", "topk_10_4"):
+        folder = save_sae(draw("topk"), tmp_path / "toy_gpt_2" / shape)
+        sha256 = hashlib.sha256((folder / "sae_weights.safetensors").read_bytes()).hexdigest()
+        (folder / "card.json").write_text(json.dumps({"sha256": sha256}))
+    yield tmp_path
+    saes._load_embedded.cache_clear()
+
+
+def test_a_shipped_sae_is_had_by_name_once_in_a_process(shipped: Path):
+    assert embedded_saes() == ["toy_gpt_2/topk_10_3", "toy_gpt_2/topk_10_4"]
+    sae = load_sae("toy_gpt_2/topk_10_3")
+    assert (sae.architecture, sae.d_sae) == ("topk", 10) and load_sae("toy_gpt_2/topk_10_3") is sae
+    with pytest.raises(ValueError, match=r"got 'toy_gpt_2/topk_10_5'; did you mean 'toy_gpt_2/topk_10_[34]'"):
+        load_sae("toy_gpt_2/topk_10_5")
+    with pytest.raises(ValueError, match="got 'zzz'; there are: toy_gpt_2/topk_10_3, toy_gpt_2/topk_10_4"):
+        load_sae("zzz")
+
+
+@pytest.mark.parametrize("file", ["sae_weights.safetensors", "card.json"])
+@pytest.mark.parametrize("spoil", [lambda file: file.write_bytes(b"{}"), lambda file: file.unlink()])
+def test_a_shipped_sae_that_was_changed_is_refused(file: str, spoil, shipped: Path):
+    spoil(shipped / "toy_gpt_2" / "topk_10_3" / file)
+    with pytest.raises(ValueError, match=r"damaged SAE: .*run: git checkout -- utils/assets/saes/toy_gpt_2/topk_10_3"):
+        load_sae("toy_gpt_2/topk_10_3")

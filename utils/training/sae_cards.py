@@ -51,21 +51,22 @@ def measure(sae: SAE, batches: Sequence[Float[Tensor, "vector d_model"]]) -> dic
 
 
 @lru_cache(1)  # SAEs of one run are measured on the same vectors
-def draw_held_out(source: Source, first: int = 0) -> tuple[Float[Tensor, "vector d_model"], ...]:
-    """CARD_BATCHES held-out batches; a card is measured on those from 0 on."""
-    return tuple(islice(stream_acts(source, first, held_out=True), CARD_BATCHES))
+def draw_held_out(source: Source, first: int, n_batches: int) -> tuple[Float[Tensor, "vector d_model"], ...]:
+    """Held-out batches from number first on."""
+    return tuple(islice(stream_acts(source, first, held_out=True), n_batches))
 
 
 @torch.no_grad()
 def evaluate(
-    sae: SAE, source: Source, batches: Sequence[Float[Tensor, "vector d_model"]]
+    sae: SAE, source: Source, *, first: int = 0, n_batches: int | None = None, n_loss_batches: int | None = None
 ) -> dict[str, dict[str, str | float]]:
     """Say what an SAE does on held-out batches, with 95 % intervals over batches, or over texts for losses.
 
     Losses only where the network predicts something: not for MiniLM, whose output head is random, nor for an
     untrained network.
     """
-    mean = torch.cat(tuple(batches)).mean(dim=0)
+    batches = draw_held_out(source, first, n_batches or CARD_BATCHES)
+    mean = torch.cat(batches).mean(dim=0)
     squares, n_above, alive = [], [], []
     for acts in batches:
         latents = sae.encode(acts)
@@ -78,7 +79,7 @@ def evaluate(
         "dead": _interval(torch.stack(alive), lambda rows: (~rows.any(dim=0)).float().mean()),
     }
     if not source.model.endswith(UNTRAINED) and source.model != "minilm":
-        model, (tokens, mask) = load_model(source.model), held_out_tokens(source, LOSS_BATCHES)
+        model, (tokens, mask) = load_model(source.model), held_out_tokens(source, first, n_loss_batches or LOSS_BATCHES)
         for ablation in ("mean", "zero"):
             losses = replaced_losses(model, sae, tokens, mask, source.layer, ablation=ablation).T  # [text 3]
             found[f"loss_recovered_{ablation}"] = _interval(losses, _share_recovered)
@@ -107,7 +108,7 @@ def export_sae(sae: SAE, source: Source, shape: str, run: dict, root: Path = EMB
         "d_sae": sae.d_sae,
         "script": "utils/training/sae.py",
         **run,
-        "metrics": evaluate(sae, source, draw_held_out(source)),
+        "metrics": evaluate(sae, source),
         "metrics_on": f"{CARD_BATCHES} held-out batches of {BATCH} vectors, losses on the texts of {LOSS_BATCHES}; "
         "value and 95 % interval over batches, of losses over texts",
         "licence": "MIT",

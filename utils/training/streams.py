@@ -2,7 +2,7 @@
 
 stream = stream_acts(Source("othello_gpt", 4), 0)       # from batch 0 on
 acts = next(stream)                                     # [BATCH d_model]
-tokens, attention_mask = held_out_tokens(Source("facts_gpt_match", 2), 8)   # what a loss is measured on
+tokens, attention_mask = held_out_tokens(Source("facts_gpt_match", 2), 0, 8)   # what a loss is measured on
 """
 
 from collections.abc import Iterator
@@ -58,13 +58,15 @@ def stream_acts(source: Source, first: int, *, held_out: bool = False) -> Iterat
         number += 1
 
 
-def held_out_tokens(source: Source, n_batches: int) -> tuple[Int[Tensor, "text pos"], Int[Tensor, "text pos"]]:
-    """Tokens and attention_mask of the games or documents of the first held-out batches.
+def held_out_tokens(
+    source: Source, first: int, n_batches: int
+) -> tuple[Int[Tensor, "text pos"], Int[Tensor, "text pos"]]:
+    """Tokens and attention_mask of the games or documents of held-out batches, from a first one on.
 
     Raises:
         ValueError: If the network predicts no next token of either.
     """
-    seeds = [2 * number + 1 for number in range(n_batches)]
+    seeds = [2 * number + 1 for number in range(first, first + n_batches)]
     if source.model.startswith("othello_gpt"):
         games = torch.cat([_draw_games(source, seed) for seed in seeds])
         return games, (games > 0).long()
