@@ -20,6 +20,7 @@ KINDS = {  # of sparse autoencoders -> colour and marker, the same in all figure
     "jumprelu": (LINE_COLOURS[2], "triangle-up"),
 }
 OTHERS = tuple(zip(LINE_COLOURS[4:] + CONTINENT_COLOURS[4:], ("star", "pentagon", "cross", "hexagon"), strict=True))
+MODEL_COLOURS = (BLUE, CONTINENT_COLOURS[0], CONTINENT_COLOURS[2], CONTINENT_COLOURS[4], CONTINENT_COLOURS[5])
 UNTRAINED = "untrained"  # a series whose name begins so is grey and dashed
 INK = "#1f242b"
 FAINT_LINE = "#d9dde2"
@@ -112,9 +113,9 @@ def plot_superposition(frames: Sequence[tuple[str, Float[Tensor, "feature hidden
     figure.frames = [go.Frame(data=traces, name=str(i)) for i, traces in enumerate(drawn)]
     look = {"color": FAINT_LINE, "width": 1.5}
     figure.add_shape(type="circle", x0=-1, x1=1, y0=-1, y1=1, line=look, layer="below")
-    at_once = {"frame": {"duration": 0, "redraw": False}, "mode": "immediate", "transition": {"duration": 0}}
+    at_once = {"frame": {"duration": 0, "redraw": True}, "mode": "immediate", "transition": {"duration": 0}}
     steps = [{"label": name, "method": "animate", "args": [[str(i)], at_once]} for i, (name, _) in enumerate(frames)]
-    playing = {"frame": {"duration": STEP_MS, "redraw": False}, "transition": {"duration": 0}, "fromcurrent": False}
+    playing = {"frame": {"duration": STEP_MS, "redraw": True}, "transition": {"duration": 0}, "fromcurrent": False}
     order = [str(i) for i in range(len(frames))]
     buttons = [
         {"label": "▶ play", "method": "animate", "args": [order, playing]},
@@ -191,7 +192,7 @@ def plot_paired_gains(
     models = list(dict.fromkeys(model_names))
     places = {regime: len(gains) - 1 - row for row, regime in enumerate(gains)}
     spread = {task: 0.44 * ((0.618034 * task) % 1 - 0.5) - 0.1 for task in range(n)}  # a task keeps its height
-    for model, colour in zip(models, _MODEL_COLOURS * len(models), strict=False):
+    for model, colour in zip(models, MODEL_COLOURS * len(models), strict=False):
         chosen = [task for task in range(n) if model_names[task] == model]
         x, y, hover = [], [], []
         for regime, place in places.items():
@@ -205,24 +206,16 @@ def plot_paired_gains(
     for regime, (mean, low, high) in intervals.items():
         y, is_first = places[regime] + 0.3, regime == next(iter(intervals))
         hover = f"{regime}: mean {mean:+.3f}, 95 % [{low:+.3f}, {high:+.3f}]"
-        look = {"line": {"color": INK, "width": 7}, "hovertext": hover, "hoverinfo": "text", "legendgroup": "mean"}
-        figure.add_scatter(
-            x=[low, high], y=[y, y], mode="lines", name="mean, 95 % interval", showlegend=is_first, **look
-        )
+        look = {"hovertext": hover, "hoverinfo": "text", "legendgroup": "mean"}
+        bar = {"mode": "lines", "line": {"color": INK, "width": 7}, "name": "mean, 95 % interval"}
+        figure.add_scatter(x=[low, high], y=[y, y], showlegend=is_first, **bar, **look)
         tick = {"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": INK}}
-        figure.add_scatter(x=[mean], y=[y], mode="markers", marker=tick, showlegend=False, **_but_line(look))
+        figure.add_scatter(x=[mean], y=[y], mode="markers", marker=tick, showlegend=False, **look)
     figure.add_vline(x=0, line={"color": GREY, "width": 1.5})
     names = {"tickvals": [place + 0.05 for place in places.values()], "ticktext": list(places)}
     figure.update_yaxes(range=[-0.55, len(gains) - 0.4], showgrid=False, automargin=True, **names)
     figure.update_xaxes(tickformat="+.2f", zeroline=False)
     return _make_room(figure, len(models) + 1).update_layout(height=150 + 62 * len(gains), hovermode="closest")
-
-
-_MODEL_COLOURS = (BLUE, CONTINENT_COLOURS[0], CONTINENT_COLOURS[2], CONTINENT_COLOURS[4], CONTINENT_COLOURS[5])
-
-
-def _but_line(look: dict) -> dict:
-    return {name: value for name, value in look.items() if name != "line"}
 
 
 def _log_ticks(x: Sequence[float]) -> list[float]:

@@ -399,14 +399,15 @@ def _draw_map(title: str, cosines: Tensor, reach: float, label: str) -> str:
     parts = [f'<g font-weight="600">{_text(EDGE, 10, title, fill=INK)}</g>']
     for square, value in enumerate(values):
         x, y = _corner(square, size)
-        colour, number = FIELD, ""
-        if value == value:  # a number
+        colour, number, says = FIELD, "", "no probe"
+        if value == value:  # a number, and not NaN
+            says = f"{value:+.2f}"
             colour = _RED_TO_BLUE[round(50 + 50 * max(-1.0, min(1.0, value / reach)))]
             ink = "#fff" if abs(value) > 0.6 * reach else INK
             if abs(value) >= shown:
                 digits = f"{value:.1f}".replace("0.", ".")
                 number = f'<text x="10" y="13.5" font-size="9.5" text-anchor="middle" fill="{ink}">{digits}</text>'
-        says = f"<title>{square_name(square, size)}: {value:+.2f}</title>"
+        says = f"<title>{square_name(square, size)}: {says}</title>"
         field = f'<path d="M.5.5h19v19h-19z" fill="{colour}"/>'
         parts.append(f'<g transform="translate({x},{y + 16})">{says}{field}{number}</g>')
     side, top = EDGE + CELL * size, 16 + EDGE + CELL * size + 8
