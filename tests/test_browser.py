@@ -402,6 +402,98 @@ def test_the_button_sets_the_threshold_and_the_slider_keeps_it(lab: Lab):
     lab.shoot("threshold", "from utils.truth_widgets import")
 
 
+LATENTS = """
+import torch
+from utils.sae_widgets import LatentView, explore_latents
+from utils.othello import random_games, replay_games, token_squares
+moves = random_games(4, 6, seed=0)
+boards = replay_games(moves, 6).boards.flatten(0, 1).long()
+last = torch.where(moves > 0, token_squares(6)[(moves - 1).clamp(min=0)], -1).flatten()
+latents = torch.zeros(len(boards), 3)
+latents[:, 0] = torch.arange(len(boards)).float()
+latents[:, 1] = (boards[:, 14] == 1) * 2.0
+cosines = {"mine − yours": torch.linspace(-0.5, 0.5, 108).view(3, 36), "empty": torch.zeros(3, 36)}
+board_view = LatentView(latents, boards=boards, last_moves=last, cosines=cosines)
+words = "Lyon is in France .".split()
+truth = {"truth": torch.tensor([0.25, -0.5]), "negated": torch.tensor([0.1, 0.0])}
+text_view = LatentView(torch.eye(5)[:, 2:4], texts=[words] * 5, positions=range(5), cosines=truth)
+explore_latents({"Othello, topk": board_view, "facts, topk": text_view}, latent=1)
+"""
+
+
+def test_the_panel_of_latents_is_worked_by_keyboard(lab: Lab):
+    lab.write("from utils.truth_widgets import", LATENTS)
+    cell = lab.run("from utils.sae_widgets import")
+    panel = cell.locator(".course-explorer")
+    panel.wait_for()
+
+    def wait(text: str) -> None:
+        lab.page.wait_for_function(
+            "([panel, text]) => panel.innerText.includes(text)", arg=[panel.element_handle(), text]
+        )
+
+    wait("Othello, topk, latent 1")
+    assert not cell.locator(".course-static").is_visible() and panel.locator("svg[role=img]").count() == 3 + 8 + 1
+    first = panel.get_by_label("board, value 2", exact=True).first.bounding_box()
+    assert first["width"] > 100, f"the boards are {first['width']:.0f} pixels wide"
+    panel.get_by_label("latent", exact=True).click()
+    lab.page.keyboard.press("ControlOrMeta+A")
+    lab.page.keyboard.insert_text("2")
+    lab.page.keyboard.press("Enter")
+    wait("on in none of these vectors")
+    panel.get_by_label("order", exact=True).select_option("most often on first")
+    wait("latent 0")
+    assert panel.get_by_role("button", name="previous").is_disabled()
+    panel.get_by_role("button", name="next").focus()
+    lab.page.keyboard.press("Enter")
+    wait("latent 1")
+    lab.shoot("latents", "from utils.sae_widgets import")
+    panel.get_by_label("SAE", exact=True).select_option("facts, topk")
+    wait("facts, topk, latent 0")
+    assert panel.locator("mark").all_text_contents() == ["in"]
+    lab.shoot("latents_of_text", "from utils.sae_widgets import")
+
+
+PENTAGON = """
+import torch
+from utils.sae_plots import plot_superposition
+angles = torch.arange(5) * 2 * torch.pi / 5
+pentagon = torch.stack([angles.cos(), angles.sin()], dim=1)
+early = pentagon * torch.tensor([1, 1, 0, 0, 0])[:, None]
+plot_superposition([("step 0", early), ("step 9", pentagon)], title="Five features in two dimensions")
+"""
+
+
+def test_the_features_of_a_toy_model_are_played_from_the_first_frame_to_the_last(lab: Lab):
+    lab.write("from utils.sae_widgets import", PENTAGON)
+    cell = lab.run("from utils.sae_plots import")
+    figure = cell.locator(".js-plotly-plot")
+    figure.wait_for()
+    shown = "figure => [...figure.querySelectorAll('.scatterlayer text')].map(text => text.textContent).join(' ')"
+
+    def wait(text: str) -> None:
+        lab.page.wait_for_function(
+            f"([figure, text]) => ({shown})(figure) === text", arg=[figure.element_handle(), text]
+        )
+
+    wait("0 1 2 3 4")
+    lab.shoot("superposition", "from utils.sae_plots import")
+    rail = figure.locator(".slider-rail-touch-rect").bounding_box()
+    lab.page.mouse.click(rail["x"] + 2, rail["y"] + rail["height"] / 2)
+    wait("0 1 near 0: 2, 3, 4")
+    figure.locator(".updatemenu-button").first.click()
+    wait("0 1 2 3 4")
+
+
+def test_the_calibration_curve_is_drawn_from_the_ledger(lab: Lab):
+    lab.write("from utils.sae_plots import", "from utils.course.calibration import calibration\ncalibration()")
+    cell = lab.run("from utils.course.calibration import")
+    cell.locator(".jp-OutputArea-output .main-svg").first.wait_for()
+    cell.get_by_text("1 settled prediction, 1 right (100 %); you were 90 % sure.").wait_for()
+    assert "1 of 1" in cell.locator(".annotation").all_text_contents()
+    lab.shoot("calibration", "from utils.course.calibration import")
+
+
 def test_the_dark_theme_is_readable(lab: Lab):
     lab.command("apputils:change-theme", theme="JupyterLab Dark")
     lab.page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")

@@ -47,7 +47,9 @@ _STYLE = f"""<style>
   .course-latent .course-tiles, .course-latent .course-grid {{ grid-template-columns: repeat(2, minmax(0, 1fr)) }}
   .course-latent .course-grid > div {{ max-width: 200px }}
   .course-latent .course-maps {{ flex-flow: row wrap }}
-  .course-latent .course-maps > div {{ flex: 1 1 150px }}
+  .course-latent .course-maps > div {{ flex: 1 1 110px }}
+  .course-latent .course-sentence {{ flex-flow: column; gap: 0 }}
+  .course-latent .course-sentence > span {{ flex: none }}
   .course-latent .course-maps > div.course-wide {{ flex: 1 1 100% }}
 }}
 .course-latent h5 {{ margin: 12px 0 4px; font-size: 14px; font-weight: 600; color: {INK} }}
@@ -268,7 +270,7 @@ class _Book:
             )
             parts.append(f'<div class="course-grid">{cells}</div>')
         if drawings:
-            parts.append(f'<div style="margin-top:8px">{show(draw_legend(*drawings))}</div>')
+            parts.append(f'<div style="margin-top:8px;max-width:460px">{show(draw_legend(*drawings, width=460))}</div>')
         return parts
 
     def _board(self, row: int, caption: str) -> str:
