@@ -108,9 +108,9 @@ def export_sae(sae: SAE, source: Source, shape: str, run: dict, root: Path = EMB
         "d_sae": sae.d_sae,
         "script": "utils/training/sae.py",
         **run,
-        "metrics": evaluate(sae, source),
-        "metrics_on": f"{CARD_BATCHES} held-out batches of {BATCH} vectors, losses on the texts of {LOSS_BATCHES}; "
-        "value and 95 % interval over batches, of losses over texts",
+        "metrics": (metrics := evaluate(sae, source)),
+        "metrics_on": f"{CARD_BATCHES} held-out batches of {BATCH} vectors; value and 95 % interval over batches"
+        + f"; losses on the texts of {LOSS_BATCHES} batches, over texts" * ("loss_recovered_mean" in metrics),
         "licence": "MIT",
         "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
     }
