@@ -478,8 +478,7 @@ def test_the_features_of_a_toy_model_are_played_from_the_first_frame_to_the_last
 
     wait("0 1 2 3 4")
     lab.shoot("superposition", "from utils.sae_plots import")
-    rail = figure.locator(".slider-rail-touch-rect").bounding_box()
-    lab.page.mouse.click(rail["x"] + 2, rail["y"] + rail["height"] / 2)
+    figure.locator(".slider-rail-touch-rect").click(position={"x": 2, "y": 5}, force=True)  # scrolls there, too
     wait("0 1 near 0: 2, 3, 4")
     figure.locator(".updatemenu-button").first.click()
     wait("0 1 2 3 4")
