@@ -485,12 +485,12 @@ def test_the_features_of_a_toy_model_are_played_from_the_first_frame_to_the_last
 
 
 def test_the_calibration_curve_is_drawn_from_the_ledger(lab: Lab):
-    lab.write("from utils.sae_plots import", "from utils.course.calibration import calibration\ncalibration()")
-    cell = lab.run("from utils.course.calibration import")
+    lab.write("from utils.sae_plots import", "from utils.course.predict import calibration\ncalibration()")
+    cell = lab.run("import calibration")
     cell.locator(".jp-OutputArea-output .main-svg").first.wait_for()
     cell.get_by_text("1 settled prediction, 1 right (100 %); you were 90 % sure.").wait_for()
     assert "1 of 1" in cell.locator(".annotation").all_text_contents()
-    lab.shoot("calibration", "from utils.course.calibration import")
+    lab.shoot("calibration", "import calibration")
 
 
 def test_the_dark_theme_is_readable(lab: Lab):

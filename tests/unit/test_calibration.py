@@ -2,7 +2,7 @@
 
 import pytest
 
-from utils.course import calibration, progress
+from utils.course import calibration, predict, progress
 from utils.course.calibration import brier_score, group_predictions, plot_calibration, read_calibration, wilson_interval
 from utils.course.progress import Prediction, record_outcome, record_prediction
 
@@ -96,6 +96,11 @@ def shown(tmp_path, monkeypatch) -> list:
     monkeypatch.setattr(progress, "_unsaved", {})
     monkeypatch.setattr(calibration, "display", shown.append)
     return shown
+
+
+def test_chapters_find_it_beside_the_predictions():
+    """The graders warn of imports from other modules of utils.course."""
+    assert predict.calibration is calibration.calibration
 
 
 def test_an_empty_ledger_gets_a_line_and_no_figure(shown):

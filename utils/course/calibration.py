@@ -1,5 +1,6 @@
 """How well a learner's confidence fits: the settled predictions of all chapters, grouped by how sure they were.
 
+    from utils.course.predict import calibration
     calibration()          # draws the curve, and says in one line how to read it
 
 A prediction counts as right if its choice came out. Of ten that were 80 % sure, eight should be.

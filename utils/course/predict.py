@@ -3,6 +3,7 @@
     predict("whose_work", "Which is highest?", ("untrained twin", "embed", "layer 2"))
     ...
     settle("whose_work", outcome)
+    calibration()              # how often you were right, against how sure you were
 
 Both are kept with the progress. Only what was written down before the first outcome counts, and that outcome stays.
 """
@@ -19,6 +20,7 @@ from IPython import get_ipython
 from IPython.display import display
 
 from utils.course import feedback
+from utils.course.calibration import calibration as calibration  # chapters find it beside predict and settle
 from utils.course.check import current_chapter, is_grading
 from utils.course.expect import describe
 from utils.course.feedback import Card
