@@ -90,6 +90,12 @@ def test_views_gradients_conjugates_subclasses_and_sparse_tensors_arrive_as_plai
             assert torch.equal(back.resolve_conj(), expected)
 
 
+def test_a_single_number_with_a_stride_arrives():
+    table = torch.tensor([[1.0, 2.0, 3.0]])
+    for one in (table[:, 1], table[:, 1:2], torch.tensor([2.0]).expand(1), torch.arange(6.0)[2::5].long()):
+        assert torch.equal(across(one), one.clone())
+
+
 def test_what_arrives_can_be_written_to_without_changing_what_was_sent():
     tensor, array = torch.zeros(3), np.zeros(3)
     back, back_array = normalise((tensor, array))

@@ -81,7 +81,8 @@ def encode(value: Any, *, with_models: bool = True) -> tuple[Any, list[bytes]]:
             plain = plain.resolve_conj().resolve_neg().contiguous()
             if type(plain) is not Tensor or not _CARRIED.fullmatch(str(plain.dtype)):
                 raise TypeError(plain.dtype)
-            raw = plain.reshape(-1).view(torch.uint8).numpy() if plain.numel() else np.empty(0, np.uint8)
+            flat = plain.as_strided((plain.numel(),), (1,))  # one number may have any stride, which no view accepts
+            raw = flat.view(torch.uint8).numpy() if plain.numel() else np.empty(0, np.uint8)
         buffers.append(raw.tobytes())
         return {"$": "tensor", "dtype": str(plain.dtype), "shape": list(plain.shape)}
 
