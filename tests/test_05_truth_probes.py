@@ -12,18 +12,12 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from utils import facts
 from utils.activations import cache_resid_post, tokenize
-from utils.course.expect import close, describe, exercise, expect_number, expect_tensor, explain, hint
+from utils.course.expect import close, describe, exercise, expect_number, expect_tensor, explain, hint, likely
 from utils.course.student import value_and_grad
 from utils.metrics import roc_auc
 from utils.models import TransformerBridge, load_model, model_config, model_tensors, rebuild_model
 
 MODEL = "facts_gpt_match"  # where any network of the chapter would do
-
-
-def likely(got: float, mistakes: dict[str, float], otherwise: str, atol: float = 1e-3) -> str:
-    """What led to a wrong number: the nearest of these, if it is near."""
-    near = [(abs(got - wrong), why) for why, wrong in mistakes.items() if abs(got - wrong) < atol]
-    return min(near)[1] if near else otherwise
 
 
 def off(found: Tensor, expected: Tensor) -> float:

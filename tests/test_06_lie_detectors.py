@@ -2,33 +2,25 @@
 
 import math
 
-import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize, softplus
 
-from utils.course.expect import close, describe, exercise, expect_number, expect_tensor, explain, hint
-from utils.course.student import StudentError, value_and_grad
+from utils.course.expect import (
+    close,
+    describe,
+    exercise,
+    expect_number,
+    expect_tensor,
+    expect_value_error,
+    explain,
+    hint,
+    numbers,
+)
+from utils.course.student import value_and_grad
 from utils.facts import DECEPTIVE, HONEST, make_tokenizer
 
 JUNK = 1e4  # stands at padding: finite, and means nothing
-
-
-def numbers(values: Tensor) -> str:
-    """A short tensor in a message."""
-    return str([round(value, 3) for value in values.flatten().tolist()])
-
-
-def expect_value_error(call, case: str, words: tuple[str, ...], cure: str) -> None:
-    """Fail unless a call raises a ValueError whose text holds all of these words."""
-    with pytest.raises(StudentError) as caught:
-        value = call()
-        raise AssertionError(f"{case}: you returned {describe(value)}, expected a ValueError. {cure}")
-    text = str(caught.value).split("  (line")[0]  # without the quoted source line
-    if caught.value.type_name != "ValueError":
-        raise AssertionError(f"{case}: expected a ValueError, got: {text}. {cure}")
-    missing = [word for word in words if word not in text]
-    assert not missing, f"{case}: the ValueError says nothing about {', '.join(missing)}: {text}. {cure}"
 
 
 # --- 6.1 add_direction -------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What the checks are written with: the exercise mark, and expectations whose messages name the likely mistake."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -54,6 +54,18 @@ def expect_number(value: object, *, name: str = "the result") -> float:
     return float(value)
 
 
+def expect_value_error(call: Callable[[], object], case: str, words: tuple[str, ...], cure: str) -> None:
+    """Fail unless a call raises a ValueError whose text holds all of these words."""
+    with pytest.raises(StudentError) as caught:
+        value = call()
+        raise AssertionError(f"{case}: you returned {describe(value)}, expected a ValueError. {cure}")
+    text = str(caught.value).split("  (line")[0]  # without the quoted source line
+    if caught.value.type_name != "ValueError":
+        raise AssertionError(f"{case}: expected a ValueError, got: {text}. {cure}")
+    missing = [word for word in words if word not in text]
+    assert not missing, f"{case}: the ValueError says nothing about {', '.join(missing)}: {text}. {cure}"
+
+
 def describe(value: object) -> str:
     """A value in a few words: 'a numpy array of shape (2, 3)', 'a list of 4', 'a function'."""
     if isinstance(value, Opaque):
@@ -87,6 +99,17 @@ def hint(text: str) -> Iterator[None]:
 def explain(found: Tensor, mistakes: Mapping[str, Tensor | float], otherwise: str, *, atol: float = 1e-3) -> str:
     """What led to a wrong result: the first of these that it equals."""
     return next((why for why, wrong in mistakes.items() if close(found, torch.as_tensor(wrong), atol=atol)), otherwise)
+
+
+def likely(got: float, mistakes: Mapping[str, float], otherwise: str, atol: float = 1e-3) -> str:
+    """What led to a wrong number: the nearest of these, if it is near."""
+    near = [(abs(got - wrong), why) for why, wrong in mistakes.items() if abs(got - wrong) < atol]
+    return min(near)[1] if near else otherwise
+
+
+def numbers(values: Tensor) -> str:
+    """A short tensor in a message."""
+    return str([round(value, 3) + 0 for value in values.flatten().tolist()])  # + 0: no -0.0
 
 
 def close(a: Tensor, b: Tensor, *, atol: float = 1e-4) -> bool:
