@@ -160,7 +160,7 @@ def fit_logistic_regression_probe(
         rounding = 10 * torch.finfo(x.dtype).eps * mean.abs()
         std[(std <= rounding) | (std <= MIN_STD * std.max())] = math.inf  # constant, or as good as: weight 0
         x.div_(std)
-        theta = _minimise_log_loss(ones, y.T.to(x.dtype).contiguous(), l2, tolerance)  # [target d_model+1]
+        theta = minimise_log_loss(ones, y.T.to(x.dtype).contiguous(), l2, tolerance)  # [target d_model+1]
         parts.append((theta[:, :-1] / std, mean[None], theta[:, -1]))
     return _to_probe(acts, labels, parts)
 
@@ -209,7 +209,7 @@ def selectivity(
     return task - lot
 
 
-def _minimise_log_loss(
+def minimise_log_loss(
     x: Float[Tensor, "batch dim"], y: Float[Tensor, "target batch"], l2: float, tolerance: float
 ) -> Float[Tensor, "target dim"]:
     """Minimise mean log-loss + l2/2 ‖theta‖² for all targets; the last column of x is 1 and not penalised.

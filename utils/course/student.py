@@ -34,6 +34,11 @@ from utils import (
     othello_edits,
     othello_probes,
     probes,
+    sae_measures,
+    sae_objectives,
+    sae_probes,
+    sae_uses,
+    saes,
     splits,
     truth_probes,
 )
@@ -50,6 +55,11 @@ ANSWER_MODULES = (
     othello_edits,
     othello_probes,
     probes,
+    sae_measures,
+    sae_objectives,
+    sae_probes,
+    sae_uses,
+    saes,
     splits,
     truth_probes,
 )

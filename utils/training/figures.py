@@ -29,7 +29,7 @@ from utils.grading.results import Settings
 
 FIGURE = re.compile(r"^# figure: (\w+)$", re.MULTILINE)
 PLOTLY = "application/vnd.plotly.v1+json"
-WIDTH, HEIGHT = 760, 400  # pixels, about what JupyterLab's text column has
+WIDTH, HEIGHT = 760, 400  # pixels, about what JupyterLab's text column has; a figure may ask to be higher
 QUIET = ("gpu", "quic", "background-networking", "component-update", "sync")  # what Chromium shall do without
 NAMES = (
     "Aisha Bello", "Ali Rezaei", "Amara Okafor", "Arjun Mehta", "Bao Nguyen", "Camille Lefèvre", "Carlos Vega",
@@ -77,8 +77,9 @@ def run_figures(chapter: str) -> dict[str, go.Figure]:
 
 def draw_png(browser, figure: go.Figure) -> bytes:
     """Draw a figure as learners see it, without the buttons."""
-    page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-    drawing = figure.update_layout(width=WIDTH, height=HEIGHT).to_html(config={"staticPlot": True})
+    height = max(HEIGHT, figure.layout.height or 0)
+    page = browser.new_page(viewport={"width": WIDTH, "height": height})
+    drawing = figure.update_layout(width=WIDTH, height=height).to_html(config={"staticPlot": True})
     page.set_content(f"<style>body {{ margin: 0 }}</style>{drawing}", timeout=PATIENCE)
     page.evaluate("Plotly.redraw(document.querySelector('.plotly-graph-div')).then(() => 0)")  # done when it returns
     return page.screenshot(timeout=PATIENCE)

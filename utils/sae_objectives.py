@@ -1,0 +1,166 @@
+"""What sparse autoencoders compute and minimise, as functions of tensors; and the toy model of superposition.
+
+    loss = toy_loss(weight, bias, features, importance)        # five features in two dimensions
+    latents = sae_encode(acts, W_enc, b_enc, b_dec, k=32)      # [batch d_sae], 0 or above
+    reconstruction = sae_decode(latents, W_dec, b_dec)         # [batch d_model]
+    loss = sae_loss(acts, latents, reconstruction, W_dec, l1)  # all of these pass a gradient on
+    latents = batch_topk(pre, k, threshold=0.3)                # alike alone and in any batch
+
+A trained SAE as one object, from a file, is in utils/saes.py; how ours are trained is in utils/training/sae.py.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def toy_loss(
+    weight: Float[Tensor, "feature hidden"],
+    bias: Float[Tensor, " feature"],
+    features: Float[Tensor, "batch feature"],
+    importance: Float[Tensor, " feature"],
+) -> Float[Tensor, ""]:
+    """What is lost of features that go through few dimensions: x' = relu(x W W^T + bias), against x.
+
+    Elhage et al. 2022, Toy Models of Superposition, arXiv:2209.10652. Squared errors, each weighed by its feature's
+    importance, summed over features; mean over the batch.
+
+    Args:
+        features: 0 or above, sparse; a feature is what the toy represents, and known here.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
+    if weight.ndim != 2 or features.ndim != 2 or features.shape[1] != len(weight):
+        raise ValueError(
+            f"weight must be [feature hidden] and features [batch feature], got {tuple(weight.shape)} and "
+            f"{tuple(features.shape)}; give one row of weight to each feature"
+        )
+    _check_shape("bias", bias, "feature", weight.shape[:1])
+    _check_shape("importance", importance, "feature", weight.shape[:1])
+    reconstruction = torch.relu(features @ weight @ weight.T + bias)  # [batch feature]
+    return ((features - reconstruction).square() @ importance).mean()
+
+
+def sae_encode(
+    acts: Float[Tensor, "batch d_model"],
+    W_enc: Float[Tensor, "d_model d_sae"],
+    b_enc: Float[Tensor, " d_sae"],
+    b_dec: Float[Tensor, " d_model"],
+    k: int | None = None,
+) -> Float[Tensor, "batch d_sae"]:
+    """Latents of activations: relu of (acts - b_dec) W_enc + b_enc, with k of its k largest in each vector.
+
+    Without k as in Bricken et al. 2023, Towards Monosemanticity; with k as in Gao et al. 2024, arXiv:2406.04093, and
+    a relu, so that a vector with fewer than k pre-activations above 0 has fewer than k latents.
+
+    Args:
+        acts: in the units that the SAE was trained on.
+
+    Raises:
+        ValueError: If the shapes do not fit, or k is not from 1 to d_sae.
+    """
+    if W_enc.ndim != 2 or acts.ndim != 2 or acts.shape[1] != len(W_enc):
+        raise ValueError(
+            f"acts must be [batch d_model] and W_enc [d_model d_sae], got {tuple(acts.shape)} and "
+            f"{tuple(W_enc.shape)}; use the SAE on the model and layer that it was trained on"
+        )
+    _check_shape("b_enc", b_enc, "d_sae", W_enc.shape[1:])
+    _check_shape("b_dec", b_dec, "d_model", W_enc.shape[:1])
+    pre = (acts - b_dec) @ W_enc + b_enc  # [batch d_sae]
+    if k is None:
+        return pre.relu()
+    _check_k(k, W_enc.shape[1])
+    top = pre.topk(k, dim=-1)  # [batch k]
+    return torch.zeros_like(pre).scatter(-1, top.indices, top.values.relu())
+
+
+def sae_decode(
+    latents: Float[Tensor, "batch d_sae"],
+    W_dec: Float[Tensor, "d_sae d_model"],
+    b_dec: Float[Tensor, " d_model"],
+) -> Float[Tensor, "batch d_model"]:
+    """The reconstruction: each latent times its own row of W_dec, as long as it is, summed, plus b_dec.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
+    if W_dec.ndim != 2 or latents.ndim != 2 or latents.shape[1] != len(W_dec):
+        raise ValueError(
+            f"latents must be [batch d_sae] and W_dec [d_sae d_model], got {tuple(latents.shape)} and "
+            f"{tuple(W_dec.shape)}; W_dec has one row for each latent"
+        )
+    _check_shape("b_dec", b_dec, "d_model", W_dec.shape[1:])
+    return latents @ W_dec + b_dec
+
+
+def sae_loss(
+    acts: Float[Tensor, "batch d_model"],
+    latents: Float[Tensor, "batch d_sae"],
+    reconstruction: Float[Tensor, "batch d_model"],
+    W_dec: Float[Tensor, "d_sae d_model"],
+    l1: float,
+) -> Float[Tensor, ""]:
+    """Squared error, summed over d_model, plus l1 times the latents, each weighed by its row's length, summed.
+
+    Means over the batch. Conerly et al. 2024, Anthropic's Circuits Updates of April 2024: with the lengths in it, small
+    latents with long rows are not cheaper. With rows of length 1, as Bricken et al. 2023 keep them, this is plain L1.
+
+    Args:
+        latents: 0 or above; negative ones would lower the penalty.
+        l1: price of the latents, 0 or above.
+
+    Raises:
+        ValueError: If the shapes do not fit, or l1 is negative.
+    """
+    if acts.ndim != 2 or reconstruction.shape != acts.shape:
+        raise ValueError(
+            f"acts and reconstruction must both be [batch d_model], got {tuple(acts.shape)} and "
+            f"{tuple(reconstruction.shape)}; decode the latents of these acts"
+        )
+    if W_dec.ndim != 2 or latents.shape != (len(acts), len(W_dec)) or W_dec.shape[1:] != acts.shape[1:]:
+        raise ValueError(
+            f"latents must be [batch d_sae] and W_dec [d_sae d_model], for acts {tuple(acts.shape)}, got "
+            f"{tuple(latents.shape)} and {tuple(W_dec.shape)}; W_dec has one row for each latent"
+        )
+    if l1 < 0:
+        raise ValueError(f"l1 must be 0 or above, got {l1}; it is what latents cost")
+    error = (acts - reconstruction).square().sum(dim=1)  # [batch]
+    return (error + l1 * (latents @ torch.linalg.vector_norm(W_dec, dim=1))).mean()
+
+
+def batch_topk(
+    pre: Float[Tensor, "batch d_sae"], k: int, threshold: float | None = None
+) -> Float[Tensor, "batch d_sae"]:
+    """Latents, 0 or above: in training the batch * k largest of the whole batch, for use all above a threshold.
+
+    BatchTopK, Bussmann et al. 2024, arXiv:2412.06410. In training a vector's latents depend on its neighbours. With a
+    threshold they do not: a vector is encoded alike alone and in any batch, as by a JumpReLU SAE with one threshold.
+
+    Args:
+        pre: pre-activations, (acts - b_dec) W_enc + b_enc.
+        k: latents per vector, on average; plays no part where a threshold is given.
+        threshold: what is strictly above it is kept; from training, about the smallest latent that got through.
+
+    Raises:
+        ValueError: If pre is no matrix, or k is not from 1 to d_sae in training.
+    """
+    if pre.ndim != 2:
+        raise ValueError(f"pre must be [batch d_sae], got {tuple(pre.shape)}; write pre[None] for a single vector")
+    if threshold is not None:
+        return pre.relu() * (pre > threshold)
+    _check_k(k, pre.shape[1])
+    top = pre.flatten().topk(k * len(pre))
+    return torch.zeros_like(pre).flatten().scatter(0, top.indices, top.values.relu()).view_as(pre)
+
+
+def _check_shape(name: str, value: Tensor, axis: str, wanted: torch.Size) -> None:
+    if value.shape != wanted:
+        raise ValueError(
+            f"{name} must be [{axis}] {tuple(wanted)}, got {tuple(value.shape)}; take that of the same model"
+        )
+
+
+def _check_k(k: int, d_sae: int) -> None:
+    if not 1 <= k <= d_sae:
+        raise ValueError(f"k must be from 1 to d_sae {d_sae}, got {k}; it is how many latents of a vector are kept")

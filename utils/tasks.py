@@ -1,0 +1,261 @@
+"""27 binary questions about three networks, and five situations in which to answer them.
+
+    tasks = load_tasks()                                               # acts, latents and labels, computed once
+    train, validation, test = draw_trial(tasks[0], "scarce", seed=0)   # what is fitted, what chooses, what counts
+
+Examples of one game, one subject, one stem of a word stand on one side of the split. MiniLM's words, colours and
+places are those that its SAE has not seen alone in training; Othello's games are fresh; of Facts-GPT, whose world is
+small, the SAE has seen every name, and no label.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from utils.activations import cache_positions, cache_resid_post, pool_mean, tokenize
+from utils.datasets import load_agent_sentences, load_colours, load_places, load_sentiment_words
+from utils.facts import write_statements
+from utils.models import load_model
+from utils.othello import EMPTY, MINE, random_games, replay_games
+from utils.saes import SAE, load_sae
+from utils.splits import split_groups, word_stems
+from utils.training.english import seen_in_training
+from utils.truth_probes import statement_acts
+
+REGIMES = {
+    "standard": "up to 400 training and 200 validation examples",
+    "scarce": "24 training and 24 validation examples",
+    "imbalanced": "1 in 20 of the training and validation examples is True",
+    "noisy": "3 in 10 of the training and validation labels are turned round",
+    "shifted": "the test examples are of another kind",
+}
+N_TRAIN, N_VALIDATION, N_SCARCE, N_TEST = 400, 200, 24, 600
+RARE, NOISE = 0.05, 0.3
+N_GAMES, STAGES = 1300, {"early": (8, 18), "middle": (24, 34), "late": (40, 50)}  # moves played, the second excluded
+SQUARES = {"d4": 27, "c5": 34, "f3": 21}
+SAES = {  # model -> its SAE, and the layer that it is of
+    "othello_gpt": ("othello_gpt_4/topk_1024_32", 4),
+    "facts_gpt_match": ("facts_gpt_match_1/topk_512_16", 1),
+    "minilm": ("minilm_2/topk_2048_32", 2),
+}
+
+
+class Examples(NamedTuple):
+    """Rows that a probe may see: activations, latents of the same, labels, and what must not be split.
+
+    random: latents of a dictionary drawn by lot, with as many directions as the SAE, as many of them on. What they
+        gain as well is no merit of training an SAE.
+    """
+
+    acts: Float[Tensor, "example d_model"]
+    latents: Float[Tensor, "example latent"]
+    random: Float[Tensor, "example latent"]
+    labels: Bool[Tensor, " example"]
+    groups: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One binary question about one network, and the same question in another situation.
+
+    shifted: examples of the other situation, of the same groups or of others. shift: what is other there.
+    """
+
+    name: str
+    model: str
+    examples: Examples
+    shifted: Examples
+    shift: str
+
+
+class Trial(NamedTuple):
+    """What one fit may see of a task in a regime: examples and labels, noise included; test labels are clean."""
+
+    train: Examples
+    validation: Examples
+    test: Examples
+
+
+# Tasks
+
+
+@cache
+def load_tasks() -> tuple[Task, ...]:
+    """All tasks, computed once per process: 9 squares of Othello-GPT, 9 topics of Facts-GPT, 9 of MiniLM."""
+    return (*_othello_tasks(), *_facts_tasks(), *_minilm_tasks())
+
+
+def _othello_tasks() -> list[Task]:
+    """Whose disc lies on a square, mine or yours, where there is one; one position of each game and stage."""
+    name, layer = SAES["othello_gpt"]
+    model, sae = load_model("othello_gpt"), load_sae(name)
+    games = random_games(N_GAMES, seed=88)[:, : STAGES["late"][1]]
+    games = games[(games > 0).all(dim=1)]  # few games end before that
+    boards = replay_games(games).boards
+    generator, kept = torch.Generator().manual_seed(0), {}
+    chosen = torch.zeros_like(games, dtype=torch.bool)
+    for stage, (low, high) in STAGES.items():
+        pos = torch.randint(low - 1, high - 1, (len(games),), generator=generator)
+        kept[stage] = pos
+        chosen[torch.arange(len(games)), pos] = True
+    acts = cache_positions(model, games, torch.ones_like(games), chosen, [layer])[0]
+    acts = acts.reshape(len(games), len(STAGES), -1)  # the stages are in order of position
+    names = [f"game {i}" for i in range(len(games))]
+
+    def examples(stage: str, square: int) -> Examples:
+        states = boards[torch.arange(len(games)), kept[stage]][:, square]
+        rows = (states != EMPTY).nonzero()[:, 0]
+        here = acts[rows, list(STAGES).index(stage)]
+        return Examples(here, *_encode(sae, here), states[rows] == MINE, [names[i] for i in rows.tolist()])
+
+    tasks, order = [], list(STAGES)
+    for i, stage in enumerate(order):
+        other = order[(i + 1) % len(order)]
+        for name, square in SQUARES.items():
+            both = examples(stage, square), examples(other, square)
+            tasks.append(Task(f"{name} is mine, {stage}", "othello_gpt", *both, f"{other} in the game"))
+    return tasks
+
+
+def _facts_tasks() -> list[Task]:
+    """Is it true? At the object's token. Six topics without "not"; three with and without it in turn."""
+    name, layer = SAES["facts_gpt_match"]
+    model, sae = load_model("facts_gpt_match"), load_sae(name)
+
+    def examples(topic: str, polarities: tuple[bool, ...], seed: int) -> Examples:
+        parts = [write_statements(topic, N_TEST * 2 // len(polarities), negated=n, seed=seed) for n in polarities]
+        acts = statement_acts(model, [text for part in parts for text in part.texts], [layer], -2)[0]
+        labels = torch.cat([part.labels for part in parts])
+        return Examples(acts, *_encode(sae, acts), labels, [s for part in parts for s in part.subjects])
+
+    plain, mixed = (False,), (False, True)
+    tasks = [
+        Task(f"{t}: true", "facts_gpt_match", examples(t, plain, 1), examples(t, (True,), 2), 'with "not"')
+        for t in ("cities", "capitals", "continents", "currencies", "larger", "smaller")
+    ]
+    for topic, other in (("cities", "capitals"), ("continents", "currencies"), ("larger", "smaller")):
+        both = examples(topic, mixed, 3), examples(other, mixed, 4)
+        tasks.append(Task(f'{topic}, with and without "not": true', "facts_gpt_match", *both, f"about {other}"))
+    return tasks
+
+
+def _minilm_tasks() -> list[Task]:
+    """Words, colours and places that the SAE never saw, and who does what to whom; mean over word pieces."""
+    words, colours, places, agents = (
+        load_sentiment_words(), load_colours(), load_places(), load_agent_sentences()
+    )  # fmt: skip
+    unseen = [i for i, word in enumerate(words.words) if not seen_in_training(word)]
+    some = torch.tensor(unseen)[torch.randperm(len(unseen), generator=torch.Generator().manual_seed(0))[:1500]]
+    texts, labels = [words.words[i] for i in some], words.valence[some] > 0
+    tasks = _text_tasks(texts, {"positive word": labels}, word_stems(texts), "They called it {}.")
+
+    rows = [i for i, colour in enumerate(colours.names) if not seen_in_training(colour)]
+    red, green, blue = colours.rgb[rows].unbind(dim=1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    labels = {"reddish": red > blue, "light": luma > luma.median(), "greenish": (green > red) & (green > blue)}
+    texts = [colours.names[i] for i in rows]
+    tasks += _text_tasks(texts, labels, texts, "She painted the door {}.")
+
+    rows = [i for i, place in enumerate(places.names) if not seen_in_training(place)]
+    labels = {f"in {c}": torch.tensor([places.continents[i] == c for i in rows]) for c in CONTINENTS}
+    labels["in the north"] = places.latitude[rows] > 23.4
+    texts = [places.names[i] for i in rows]
+    tasks += _text_tasks(texts, labels, texts, "He moved to {} last year.")
+
+    active = [i for i, voice in enumerate(agents.voices) if voice == "active"]
+    passive = [i for i, voice in enumerate(agents.voices) if voice == "passive"]
+    both = [
+        _encode_texts([agents.sentences[i] for i in rows], agents.labels[rows], [f"{agents.groups[i]}" for i in rows])
+        for rows in (active, passive)
+    ]
+    return [*tasks, Task("the animal does it", "minilm", *both, "passive sentences")]
+
+
+CONTINENTS = ("Europe", "Asia", "Africa")
+
+
+def _text_tasks(texts: list[str], labels: Mapping[str, Tensor], groups: list[str], carrier: str) -> list[Task]:
+    plain = _encode_texts(texts, next(iter(labels.values())), groups)
+    carried = _encode_texts([carrier.format(text) for text in texts], plain.labels, groups)
+    shift = f"in a sentence: {carrier.format('…')}"
+    return [
+        Task(name, "minilm", plain._replace(labels=truth), carried._replace(labels=truth), shift)
+        for name, truth in labels.items()
+    ]
+
+
+def _encode_texts(texts: list[str], labels: Bool[Tensor, " text"], groups: list[str]) -> Examples:
+    """Means over word pieces, of activations and of latents: a latent of one piece is not lost in the mean of all."""
+    name, layer = SAES["minilm"]
+    model, sae = load_model("minilm"), load_sae(name)
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    found = [torch.empty(len(texts), width) for width in (model.cfg.d_model, sae.d_sae, sae.d_sae)]
+    for rows in torch.tensor(order).split(128):
+        tokens, attention_mask = tokenize(model, [texts[i] for i in rows])
+        resid = cache_resid_post(model, tokens, attention_mask, [layer])[0]
+        for out, values in zip(found, (resid, *_encode(sae, resid)), strict=True):
+            out[rows] = pool_mean(values, attention_mask)
+    return Examples(*found, labels, groups)
+
+
+def _encode(sae: SAE, acts: Float[Tensor, "*batch d_model"]) -> tuple[Tensor, Tensor]:
+    """Latents of an SAE, and of a dictionary by lot in its place: the same b_dec and k."""
+    rows = normalize(torch.randn(sae.d_sae, sae.d_model, generator=torch.Generator().manual_seed(0)), dim=1)
+    by_lot = replace(sae, W_enc=rows.T, b_enc=torch.zeros(sae.d_sae), W_dec=rows)
+    return sae.encode(acts), by_lot.encode(acts)
+
+
+# Regimes
+
+
+def draw_trial(task: Task, regime: str, *, seed: int = 0) -> Trial:
+    """Draw the examples and labels of one trial.
+
+    Raises:
+        ValueError: If the regime is not one of REGIMES.
+    """
+    if regime not in REGIMES:
+        raise ValueError(f"regime must be one of {', '.join(REGIMES)}, got {regime!r}")
+    generator = torch.Generator().manual_seed(seed)
+    groups = task.examples.groups
+    rest, test = split_groups(groups, test_fraction=0.4, seed=seed)
+    fit, check = (rest[i] for i in split_groups([groups[i] for i in rest], test_fraction=1 / 3, seed=seed + 1))
+    tested = {groups[i] for i in test}
+    scarce = regime == "scarce"
+    parts = []
+    for rows, n in ((fit, N_SCARCE if scarce else N_TRAIN), (check, N_SCARCE if scarce else N_VALIDATION)):
+        rows = _draw(rows, task.examples.labels[rows], n, RARE if regime == "imbalanced" else None, generator)
+        part = _take(task.examples, rows)
+        if regime == "noisy":
+            flipped = torch.rand(len(rows), generator=generator) < NOISE
+            part = part._replace(labels=part.labels ^ flipped)
+        parts.append(part)
+    source = task.shifted if regime == "shifted" else task.examples
+    rows = torch.tensor([i for i, group in enumerate(source.groups) if group in tested or group not in set(groups)])
+    rows = rows[torch.randperm(len(rows), generator=generator)[:N_TEST]]
+    return Trial(*parts, _take(source, rows))
+
+
+def _draw(rows: Tensor, labels: Tensor, n: int, share: float | None, generator: torch.Generator) -> Tensor:
+    """Up to n of these rows; with `share`, so many of them True, and all that there are of the others."""
+    rows_true, rows_false = (
+        side[torch.randperm(len(side), generator=generator)] for side in (rows[labels], rows[~labels])
+    )
+    if share is None:  # as they come, and at least two of each class
+        order = rows[torch.randperm(len(rows), generator=generator)]
+        drawn = order[: n - 4] if len(order) > n else order
+        more = [side[~torch.isin(side, drawn)][:2] for side in (rows_true, rows_false)]
+        return torch.cat([drawn, *more])
+    n_false = min(len(rows_false), round(n * (1 - share)))
+    return torch.cat([rows_true[: max(2, round(n_false * share / (1 - share)))], rows_false[:n_false]])
+
+
+def _take(examples: Examples, rows: Tensor) -> Examples:
+    *tensors, groups = examples
+    return Examples(*(values[rows] for values in tensors), [groups[i] for i in rows.tolist()])
