@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import tokenizers
+import torch
 import transformers
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -15,6 +16,7 @@ from tests.copies import copy_course
 from utils import ROOT
 from utils.course import build
 from utils.models import load_model
+from utils.saes import SAE, save_sae
 
 CHAPTERS = build.chapter_names()
 SECONDS_PER_CELL = 900  # far more than any cell needs; only a hang takes longer
@@ -77,16 +79,26 @@ def decoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(path: Path, folder: Path, at_scale: Path | None = None) -> nbformat.NotebookNode:
+@pytest.fixture(scope="module")
+def sae_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sparse autoencoder with random weights that fits the tiny decoder."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"W_enc": (16, 24), "b_enc": (24,), "W_dec": (24, 16), "b_dec": (16,)}
+    weights = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    return save_sae(SAE("topk", **weights, k=8), tmp_path_factory.mktemp("sae"))
+
+
+def run(path: Path, folder: Path, at_scale: Path | None = None, sae: Path | None = None) -> nbformat.NotebookNode:
     """Execute a notebook in a folder; raises CellExecutionError at the first cell that does.
 
     Args:
-        at_scale: a local model that takes the place of the hub's.
+        at_scale, sae: a local model, and a sparse autoencoder of it, that take the place of the hub's.
     """
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
-        if at_scale is not None:
-            cell.source = re.sub(r'load_if_possible\("[^"]+"', f'load_if_possible("{at_scale.as_posix()}"', cell.source)
+        for call, local in (("load_if_possible", at_scale), ("load_sae_if_possible", sae)):
+            if local is not None:
+                cell.source = re.sub(rf'\b{call}\("[^"]+"', f'{call}("{local.as_posix()}"', cell.source)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_NETWORK))
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     client = NotebookClient(notebook, timeout=SECONDS_PER_CELL, resources={"metadata": {"path": str(folder)}})
@@ -99,12 +111,12 @@ def run(path: Path, folder: Path, at_scale: Path | None = None) -> nbformat.Note
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_solution_notebook_runs_from_top_to_bottom(
-    name: str, course: Path, encoder_folder, decoder_folder, qwen_folder
+    name: str, course: Path, encoder_folder, decoder_folder, qwen_folder, sae_folder
 ):
     stand_ins = {"google-bert": encoder_folder, "openai-community": decoder_folder, "Qwen": qwen_folder}
     (owner,) = re.findall(r'load_if_possible\("([\w-]+)/', (course / "solutions" / f"{name}.py").read_text())
     at_scale = stand_ins[owner]
-    notebook = run(course / "solutions" / f"{name}.ipynb", course / "solutions", at_scale=at_scale)
+    notebook = run(course / "solutions" / f"{name}.ipynb", course / "solutions", at_scale=at_scale, sae=sae_folder)
     errors = [o for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "error"]
     assert not errors
     warned = [o.text for cell in notebook.cells for o in cell.get("outputs", []) if o.get("name") == "stderr"]
