@@ -704,7 +704,7 @@ sae_plots.plot_frontier(
 # <details>
 # <summary>The figure as it should look</summary>
 #
-# ![Explained variance rises with L0; topk and batchtopk lie highest of the trained network's, standard lowest; those of the untrained network lie above all at .92 to .94](figures/07_explained.png)
+# ![Explained variance rises with L0; topk and batchtopk lie highest of the trained network's, standard lowest; those of the untrained network lie above them at .92 to .94, where as many latents are on](figures/07_explained.png)
 #
 # </details>
 
@@ -719,7 +719,7 @@ assert min(v for n, v in explained.items() if n.startswith("untrained")) > 0.91
 # %% [markdown]
 # **Read it.** More latents explain more: .75 with 16, .95 with 128. The L1 penalty of `standard` pays for its sparsity: with more than 130 latents on, it explains as much as `topk` with 16 to 32. That is the shrinking of Exercise 7.4. JumpReLU lies between; ours had little time to learn its thresholds.
 #
-# And look at the grey line. **The SAEs of an untrained network explain most of all**, .92 with 16 latents. Nobody has learned anything there. [Heap et al. 2025](https://arxiv.org/abs/2501.17727) found the same in language models: SAEs of random networks look fine. A stream that holds little more than *which move was just played* is easy to take apart.
+# And look at the grey line. With as many latents on, **the SAEs of an untrained network explain more than any other**: .92 with 16 latents. Nobody has learned anything there. [Heap et al. 2025](https://arxiv.org/abs/2501.17727) found the same in language models: SAEs of random networks look fine. A stream that holds little more than *which move was just played* is easy to take apart.
 
 # %% [markdown]
 # Explained variance weighs every direction by how much the stream varies along it. The network need not do so. It may read from a direction in which hardly anything moves, and ignore one in which much does. The second measure asks the network.
@@ -729,7 +729,7 @@ assert min(v for n, v in explained.items() if n.startswith("untrained")) > 0.91
 #
 # **Why.** Put the reconstruction in the place of the stream, let the network go on from there, and look at its loss on the next token. That number needs a scale, like the effect of an edit in Exercise 6.2. There, 0 was "judged as before" and 1 "judged like a true statement". Here, **1 is the loss of the network as it is, and 0 the loss without the layer's information.**
 #
-# "Without" is a choice. The usual one, a stream of zeros, is a weak opponent. No stream ever looks like that, the network falls apart, its loss is enormous, and next to it any reconstruction recovers 99 %. The **mean** of the stream says nothing about the token either, and it lies where the network is at home. It is the harder baseline, and the honest one.
+# "Without" is a choice. The usual one, a stream of zeros, is a weak opponent. No stream ever looks like that; where the network falls apart on it, its loss is enormous, and next to it any reconstruction looks good. The **mean** of the stream says nothing about the token either, and it lies where the network is at home. It is most often the harder baseline, and always the fairer one.
 #
 # **Write** the share of the loss that a reconstruction recovers. All three arguments are losses of the same tokens, `[token]`: of the network as it is (`clean`), with the stream replaced by its mean (`ablated`), and with the reconstruction put in (`reconstructed`).
 #
@@ -1007,7 +1007,7 @@ sae_plots.plot_frontier(
 #
 # 1. **More explained variance is not more board.** From 64 to 128 latents the SAE explains 5 % more of the stream and finds *less*: −.04, and the interval excludes 0. With more latents on, each may say less.
 # 2. **None of them finds the board.** The best reaches .57. Whoever always says *yes* has .45, a random dictionary .51, **the layer's own neurons .66**, and the probe .86. It is not nothing: with k = 64, a dozen of the 128 properties have a latent with an F1 above .8, up to .93. With k = 128, not one. [Karvonen et al. 2024](https://arxiv.org/abs/2408.00113) trained hundreds of SAEs on an Othello network, and theirs stayed far below a linear probe, too.
-# 3. **A floor is not 0.** An F1 of .52 sounds like half of the board. It is .07 above somebody who knows nothing. And the untrained network's SAEs, the best by explained variance, lie *below* him: their latents are on too seldom.
+# 3. **A floor is not 0.** An F1 of .52 sounds like half of the board. It is .07 above somebody who knows nothing. And the untrained network's SAEs, which explain so much, lie *below* him: their latents are on too seldom.
 #
 # Without the floor, the neurons and the untrained twin, this figure would tell another story. Ask for them in every paper.
 
