@@ -78,8 +78,9 @@ from utils.othello import EMPTY, MINE, YOURS, random_games, replay_games, token_
 from utils.othello_edits import square_effect_directions
 from utils.othello_probes import fit_board_probe
 from utils.probes import fit_mass_mean_probe, fit_ridge_probe
+from utils.sae_measures import dead_latents, mean_l0
 from utils.sae_widgets import LatentView, explore_latents
-from utils.saes import dead_latents, load_sae, mean_l0
+from utils.saes import load_sae
 from utils.splits import split_groups
 from utils.truth_probes import statement_acts
 

@@ -1,21 +1,46 @@
-"""What a sparse autoencoder is judged by beside its error, and what its training needs: functions of tensors.
+"""What a sparse autoencoder is judged by: its error, what the network loses, what single latents stand for.
 
-    loss_recovered(clean, ablated, reconstructed)              # 1: as good as the network itself
-    coverage = board_coverage(latents_train, properties_train, latents_test, properties_test)  # F1 of each property
-    probabilities = resampling_probabilities(acts, reconstruction)                 # where a dead latent starts again
-    latents = jumprelu(pre, threshold)
-    gradient = l0_threshold_gradient(pre, threshold, window=0.1)                   # straight through the step
-
-Error, L0 and dead latents are in utils.saes, with a loss_recovered that runs the model itself.
+explained_variance(acts, reconstruction)                   # 1 is perfect, 0 no better than the mean
+mean_l0(latents), dead_latents(latents)
+clean, ablated, reconstructed = replaced_losses(model, sae, tokens, attention_mask, layer)
+loss_recovered(clean, ablated, reconstructed)              # 1: as good as the network itself
+coverage = board_coverage(latents_train, properties_train, latents_test, properties_test)  # F1 of each property
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from utils.models import TransformerBridge
+from utils.saes import SAE
+
+Ablation = Literal["mean", "zero"]
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of a latent's maximum: the thresholds that are tried
+
+
+def explained_variance(
+    acts: Float[Tensor, "batch d_model"], reconstruction: Float[Tensor, "batch d_model"]
+) -> Float[Tensor, ""]:
+    """Share of the variance that the reconstruction holds: 1 - squared error / squared distance from the mean.
+
+    Both are summed over all dimensions before the division, so that large dimensions count more. Below 0 where the
+    mean of acts would have been better.
+    """
+    error = (acts - reconstruction).square().sum()
+    return 1 - error / (acts - acts.mean(dim=0)).square().sum()
+
+
+def mean_l0(latents: Float[Tensor, "batch d_sae"]) -> Float[Tensor, ""]:
+    """How many latents are above 0 in a vector, on average."""
+    return (latents > 0).float().sum(dim=-1).mean()
+
+
+def dead_latents(latents: Float[Tensor, "batch d_sae"]) -> Bool[Tensor, " d_sae"]:
+    """Latents that are 0 in all of these vectors; take many, a rare latent is not a dead one."""
+    return ~(latents > 0).any(dim=0)
 
 
 def loss_recovered(
@@ -26,8 +51,10 @@ def loss_recovered(
     Averages first, then one division. Not clipped: below 0 the mean would have been better.
 
     Args:
-        clean: next-token loss of each token, in nats, of the network as it is; real tokens only.
-        ablated: the same with the layer's stream replaced by its mean, a harder baseline than zeros.
+        clean: next-token loss of each token, in nats, of the network as it is; real tokens only. Or of each text,
+            summed over its tokens: what counts is the sum over all.
+        ablated: the same with the layer's stream replaced by its mean. Zeros are nothing that a network ever sees;
+            where they hurt it more, they are the easier baseline.
         reconstructed: the same with the reconstruction put in.
 
     Raises:
@@ -44,6 +71,40 @@ def loss_recovered(
             f"ablated must have another mean than clean, got {own:.4g} for both; this layer does not matter"
         )
     return (without - back) / (without - own)
+
+
+@torch.no_grad()
+def replaced_losses(
+    model: TransformerBridge,
+    sae: SAE,
+    tokens: Int[Tensor, "batch pos"],
+    attention_mask: Int[Tensor, "batch pos"],
+    layer: int,
+    *,
+    ablation: Ablation = "mean",
+) -> Float[Tensor, "3 batch"]:
+    """Loss of each text, summed over its tokens but the first: as it is, with a layer ablated, and reconstructed.
+
+    Raises:
+        ValueError: If there is no such ablation.
+    """
+    if ablation not in ("mean", "zero"):
+        raise ValueError(f'ablation must be "mean" or "zero", got {ablation!r}')
+    real, kept = attention_mask.bool(), {}
+
+    def loss(replace: Callable[[Tensor], Tensor]) -> Float[Tensor, " batch"]:
+        hooks = [(f"blocks.{layer}.hook_resid_post", lambda resid, hook: replace(resid))]
+        logits = model.run_with_hooks(tokens, attention_mask=attention_mask, return_type="logits", fwd_hooks=hooks)
+        log_probs = logits[:, :-1].log_softmax(dim=-1).gather(-1, tokens[:, 1:, None])[..., 0]  # [batch pos]
+        return -log_probs.masked_fill(~real[:, 1:], 0).sum(dim=1)
+
+    def keep(resid: Float[Tensor, "batch pos d_model"]) -> Tensor:
+        kept["mean"] = resid[real].mean(dim=0) * (ablation == "mean")
+        return resid
+
+    clean = loss(keep)
+    ablated = loss(lambda resid: kept["mean"].expand_as(resid))
+    return torch.stack([clean, ablated, loss(lambda resid: sae.decode(sae.encode(resid)))])
 
 
 def board_coverage(
@@ -106,73 +167,3 @@ def board_coverage(
     fires = latents_test[:, latent] > threshold  # [other property], each by its own latent; never above infinity
     hits = (fires & properties_test).sum(dim=0)
     return 2 * hits / (fires.sum(dim=0) + properties_test.sum(dim=0)).clamp(min=1)
-
-
-def resampling_probabilities(
-    acts: Float[Tensor, "batch d_model"], reconstruction: Float[Tensor, "batch d_model"]
-) -> Float[Tensor, " batch"]:
-    """Probability of each input to become the new direction of a dead latent: proportional to its loss squared.
-
-    Bricken et al. 2023, Towards Monosemanticity, on resampling. The loss is the squared error of the input, summed over
-    d_model; so the probability goes with the fourth power of the distance. Uniform if every loss is 0.
-
-    Raises:
-        ValueError: If the shapes differ, or there are no inputs.
-    """
-    if acts.ndim != 2 or reconstruction.shape != acts.shape or not len(acts):
-        raise ValueError(
-            f"acts and reconstruction must both be [batch d_model], at least one vector, got {tuple(acts.shape)} and "
-            f"{tuple(reconstruction.shape)}; flatten positions into the batch"
-        )
-    losses = (acts - reconstruction).double().square().sum(dim=1)
-    if not losses.any():
-        return torch.full_like(acts[:, 0], 1 / len(acts))
-    weights = (losses / losses.max()).square()  # the largest is 1, so nothing overflows
-    return (weights / weights.sum()).to(acts.dtype)
-
-
-def jumprelu(pre: Float[Tensor, "batch d_sae"], threshold: Float[Tensor, " d_sae"]) -> Float[Tensor, "batch d_sae"]:
-    """Keep what is above its latent's threshold, as it is, and make the rest 0.
-
-    Rajamanoharan et al. 2024, arXiv:2407.14435.
-
-    Args:
-        pre: the encoder's output before any nonlinearity.
-        threshold: of each latent; 0 or above, so that no latent is negative.
-
-    Raises:
-        ValueError: If threshold does not fit pre, or is below 0 somewhere.
-    """
-    _check_threshold(pre, threshold)
-    if (threshold < 0).any():
-        raise ValueError(f"threshold must be 0 or above, got {float(threshold.min()):.3g}; train its logarithm")
-    return torch.where(pre > threshold, pre, 0)
-
-
-def l0_threshold_gradient(
-    pre: Float[Tensor, "batch d_sae"], threshold: Float[Tensor, " d_sae"], window: float
-) -> Float[Tensor, " d_sae"]:
-    """Estimate of the gradient of the mean L0 with respect to each threshold, where autograd gives 0.
-
-    Rajamanoharan et al. 2024, arXiv:2407.14435, with a rectangular window: minus the share of vectors whose pre lies
-    within half a window of the threshold, per unit of window. It estimates minus the density of pre at the threshold.
-
-    Args:
-        window: width, in units of pre; wider is less noisy and more biased.
-
-    Raises:
-        ValueError: If threshold does not fit pre, or window is not above 0.
-    """
-    _check_threshold(pre, threshold)
-    if window <= 0:
-        raise ValueError(f"window must be above 0, got {window}; a tenth of the spread of pre is a start")
-    near = (pre - threshold).abs() < window / 2  # [batch d_sae]
-    return -near.to(pre.dtype).mean(dim=0) / window
-
-
-def _check_threshold(pre: Float[Tensor, "batch d_sae"], threshold: Float[Tensor, " d_sae"]) -> None:
-    if pre.ndim != 2 or threshold.shape != pre.shape[1:] or not len(pre):
-        raise ValueError(
-            f"pre must be [batch d_sae], at least one vector, and threshold [d_sae], got {tuple(pre.shape)} and "
-            f"{tuple(threshold.shape)}; each latent has a threshold of its own"
-        )

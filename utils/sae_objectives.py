@@ -5,6 +5,9 @@
     reconstruction = sae_decode(latents, W_dec, b_dec)         # [batch d_model]
     loss = sae_loss(acts, latents, reconstruction, W_dec, l1)  # all of these pass a gradient on
     latents = batch_topk(pre, k, threshold=0.3)                # alike alone and in any batch
+    latents = jumprelu(pre, threshold)
+    gradient = l0_threshold_gradient(pre, threshold, window=0.1)                # straight through the step
+    probabilities = resampling_probabilities(acts, reconstruction)              # where a dead latent starts again
 
 A trained SAE as one object, from a file, is in utils/saes.py; how ours are trained is in utils/training/sae.py.
 """
@@ -164,3 +167,73 @@ def _check_shape(name: str, value: Tensor, axis: str, wanted: torch.Size) -> Non
 def _check_k(k: int, d_sae: int) -> None:
     if not 1 <= k <= d_sae:
         raise ValueError(f"k must be from 1 to d_sae {d_sae}, got {k}; it is how many latents of a vector are kept")
+
+
+def resampling_probabilities(
+    acts: Float[Tensor, "batch d_model"], reconstruction: Float[Tensor, "batch d_model"]
+) -> Float[Tensor, " batch"]:
+    """Probability of each input to become the new direction of a dead latent: proportional to its loss squared.
+
+    Bricken et al. 2023, Towards Monosemanticity, on resampling. The loss is the squared error of the input, summed over
+    d_model; so the probability goes with the fourth power of the distance. Uniform if every loss is 0.
+
+    Raises:
+        ValueError: If the shapes differ, or there are no inputs.
+    """
+    if acts.ndim != 2 or reconstruction.shape != acts.shape or not len(acts):
+        raise ValueError(
+            f"acts and reconstruction must both be [batch d_model], at least one vector, got {tuple(acts.shape)} and "
+            f"{tuple(reconstruction.shape)}; flatten positions into the batch"
+        )
+    losses = (acts - reconstruction).double().square().sum(dim=1)
+    if not losses.any():
+        return torch.full_like(acts[:, 0], 1 / len(acts))
+    weights = (losses / losses.max()).square()  # the largest is 1, so nothing overflows
+    return (weights / weights.sum()).to(acts.dtype)
+
+
+def jumprelu(pre: Float[Tensor, "batch d_sae"], threshold: Float[Tensor, " d_sae"]) -> Float[Tensor, "batch d_sae"]:
+    """Keep what is above its latent's threshold, as it is, and make the rest 0.
+
+    Rajamanoharan et al. 2024, arXiv:2407.14435.
+
+    Args:
+        pre: the encoder's output before any nonlinearity.
+        threshold: of each latent; 0 or above, so that no latent is negative.
+
+    Raises:
+        ValueError: If threshold does not fit pre, or is below 0 somewhere.
+    """
+    _check_threshold(pre, threshold)
+    if (threshold < 0).any():
+        raise ValueError(f"threshold must be 0 or above, got {float(threshold.min()):.3g}; train its logarithm")
+    return torch.where(pre > threshold, pre, 0)
+
+
+def l0_threshold_gradient(
+    pre: Float[Tensor, "batch d_sae"], threshold: Float[Tensor, " d_sae"], window: float
+) -> Float[Tensor, " d_sae"]:
+    """Estimate of the gradient of the mean L0 with respect to each threshold, where autograd gives 0.
+
+    Rajamanoharan et al. 2024, arXiv:2407.14435, with a rectangular window: minus the share of vectors whose pre lies
+    within half a window of the threshold, per unit of window. It estimates minus the density of pre at the threshold.
+
+    Args:
+        window: width, in units of pre; wider is less noisy and more biased.
+
+    Raises:
+        ValueError: If threshold does not fit pre, or window is not above 0.
+    """
+    _check_threshold(pre, threshold)
+    if window <= 0:
+        raise ValueError(f"window must be above 0, got {window}; a tenth of the spread of pre is a start")
+    near = (pre - threshold).abs() < window / 2  # [batch d_sae]
+    return -near.to(pre.dtype).mean(dim=0) / window
+
+
+def _check_threshold(pre: Float[Tensor, "batch d_sae"], threshold: Float[Tensor, " d_sae"]) -> None:
+    if pre.ndim != 2 or threshold.shape != pre.shape[1:] or not len(pre):
+        raise ValueError(
+            f"pre must be [batch d_sae], at least one vector, and threshold [d_sae], got {tuple(pre.shape)} and "
+            f"{tuple(threshold.shape)}; each latent has a threshold of its own"
+        )

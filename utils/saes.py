@@ -1,9 +1,9 @@
-"""Sparse autoencoders: a vector as a sum of few directions, out of many. Read, measured, saved; trained elsewhere.
+"""Sparse autoencoders: a vector as a sum of few directions, out of many. Read and saved; measured in
+utils/sae_measures.py, trained by utils/training/sae.py.
 
     sae = load_sae("othello_gpt_4/topk_1024_32")               # one of embedded_saes(), or a folder of SAELens' format
     latents = sae.encode(acts)                                 # [batch d_sae], 0 or above, nearly all 0
     reconstruction = sae.decode(latents)                       # [batch d_model]
-    explained_variance(acts, reconstruction)                   # 1 is perfect, 0 no better than the mean
 
 Three architectures, which differ in how they decide what is 0 (pre: (acts - b_dec) W_enc + b_enc):
 
@@ -18,21 +18,19 @@ trained: so a vector is encoded alike alone and in any batch. Everything here is
 import difflib
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from utils.models import ASSETS, TransformerBridge
+from utils.models import ASSETS
 
 Architecture = Literal["standard", "topk", "jumprelu"]
-Ablation = Literal["mean", "zero"]
 ARCHITECTURES = ("standard", "topk", "jumprelu")
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"  # SAELens' names
 EMBEDDED = ASSETS / "saes"
@@ -203,90 +201,3 @@ def _read_sae(folder: Path) -> SAE:
         apply_b_dec_to_input=config.get("apply_b_dec_to_input", True),
         metadata=config.get("metadata") or {key: config[key] for key in OLD_METADATA if key in config},
     )
-
-
-# What an SAE is judged by
-
-
-def explained_variance(
-    acts: Float[Tensor, "batch d_model"], reconstruction: Float[Tensor, "batch d_model"]
-) -> Float[Tensor, ""]:
-    """Share of the variance that the reconstruction holds: 1 - squared error / squared distance from the mean.
-
-    Both are summed over all dimensions before the division, so that large dimensions count more. Below 0 where the
-    mean of acts would have been better.
-    """
-    error = (acts - reconstruction).square().sum()
-    return 1 - error / (acts - acts.mean(dim=0)).square().sum()
-
-
-def mean_l0(latents: Float[Tensor, "batch d_sae"]) -> Float[Tensor, ""]:
-    """How many latents are above 0 in a vector, on average."""
-    return (latents > 0).float().sum(dim=-1).mean()
-
-
-def dead_latents(latents: Float[Tensor, "batch d_sae"]) -> Bool[Tensor, " d_sae"]:
-    """Latents that are 0 in all of these vectors; take many, a rare latent is not a dead one."""
-    return ~(latents > 0).any(dim=0)
-
-
-def loss_recovered(
-    model: TransformerBridge,
-    sae: SAE,
-    tokens: Int[Tensor, "batch pos"],
-    attention_mask: Int[Tensor, "batch pos"],
-    layer: int,
-    *,
-    ablation: Ablation = "mean",
-) -> float:
-    """How much of what a layer contributes to predicting the next token its reconstruction keeps: 1 all, 0 nothing.
-
-    (loss ablated - loss with the reconstruction) / (loss ablated - loss as it is).
-
-    Args:
-        tokens, attention_mask: as cache_resid_post takes them, the padding on the right.
-        ablation: what stands in for the layer: "mean", that of its stream over the real positions here, or "zero".
-            Zeros are nothing that a network ever sees; where they hurt it more, they are the easier baseline.
-
-    Raises:
-        ValueError: If the ablated layer predicts exactly as well as the layer itself, or there is no such ablation.
-    """
-    clean, ablated, replaced = replaced_losses(model, sae, tokens, attention_mask, layer, ablation=ablation).sum(dim=1)
-    if ablated == clean:
-        mean = float(clean) / int(attention_mask[:, 1:].sum())
-        raise ValueError(f"layer {layer} must matter for the loss, got {mean:.4f} with it and with its {ablation}")
-    return float((ablated - replaced) / (ablated - clean))
-
-
-@torch.no_grad()
-def replaced_losses(
-    model: TransformerBridge,
-    sae: SAE,
-    tokens: Int[Tensor, "batch pos"],
-    attention_mask: Int[Tensor, "batch pos"],
-    layer: int,
-    *,
-    ablation: Ablation = "mean",
-) -> Float[Tensor, "3 batch"]:
-    """Loss of each text, summed over its tokens but the first: as it is, with a layer ablated, and reconstructed.
-
-    Raises:
-        ValueError: If there is no such ablation.
-    """
-    if ablation not in ("mean", "zero"):
-        raise ValueError(f'ablation must be "mean" or "zero", got {ablation!r}')
-    real, kept = attention_mask.bool(), {}
-
-    def loss(replace: Callable[[Tensor], Tensor]) -> Float[Tensor, " batch"]:
-        hooks = [(f"blocks.{layer}.hook_resid_post", lambda resid, hook: replace(resid))]
-        logits = model.run_with_hooks(tokens, attention_mask=attention_mask, return_type="logits", fwd_hooks=hooks)
-        log_probs = logits[:, :-1].log_softmax(dim=-1).gather(-1, tokens[:, 1:, None])[..., 0]  # [batch pos]
-        return -log_probs.masked_fill(~real[:, 1:], 0).sum(dim=1)
-
-    def keep(resid: Float[Tensor, "batch pos d_model"]) -> Tensor:
-        kept["mean"] = resid[real].mean(dim=0) * (ablation == "mean")
-        return resid
-
-    clean = loss(keep)
-    ablated = loss(lambda resid: kept["mean"].expand_as(resid))
-    return torch.stack([clean, ablated, loss(lambda resid: sae.decode(sae.encode(resid)))])

@@ -6,18 +6,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from utils import sae_measures, saes
+from utils import saes
 from utils.course import build
 from utils.course.namespace import Cell, build_namespace
 from utils.models import random_model
-from utils.sae_measures import (
-    SHARES,
-    board_coverage,
-    jumprelu,
-    l0_threshold_gradient,
-    loss_recovered,
-    resampling_probabilities,
-)
+from utils.sae_measures import SHARES, board_coverage, explained_variance, loss_recovered, replaced_losses
+from utils.sae_objectives import jumprelu, l0_threshold_gradient, resampling_probabilities
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,7 +21,7 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def test_loss_recovered_is_what_the_one_that_runs_the_model_says():
+def test_losses_of_texts_and_of_tokens_recover_the_same():
     """The three losses taken by hand around a small model, padding left out."""
     model = random_model("gpt2", n_layers=2, d_model=16)
     generator = torch.Generator().manual_seed(0)
@@ -47,7 +41,7 @@ def test_loss_recovered_is_what_the_one_that_runs_the_model_says():
 
     mean = resid[real].mean(dim=0).expand_as(resid)
     found = loss_recovered(losses(resid), losses(mean), losses(sae.decode(sae.encode(resid))))
-    assert found == pytest.approx(saes.loss_recovered(model, sae, tokens, mask, 0), abs=1e-3)
+    assert found == pytest.approx(loss_recovered(*replaced_losses(model, sae, tokens, mask, 0)), abs=1e-3)
 
 
 def test_coverage_of_planted_latents_survives_noise(generator: torch.Generator):
@@ -142,7 +136,7 @@ def chapter_07() -> dict:
 def test_answers_07b_explained_variance(chapter_07: dict, generator: torch.Generator):
     acts = torch.randn(50, 7, generator=generator) * torch.arange(1.0, 8) + 3
     back = acts + torch.randn(50, 7, generator=generator)
-    assert_close(chapter_07["explained_variance"](acts, back), saes.explained_variance(acts, back))
+    assert_close(chapter_07["explained_variance"](acts, back), explained_variance(acts, back))
 
 
 def test_answers_07b_loss_recovered(chapter_07: dict, generator: torch.Generator):
@@ -175,4 +169,4 @@ def test_answers_07b_jumprelu_and_its_gradient(chapter_07: dict, generator: torc
     pre, threshold = torch.randn(40, 6, generator=generator), torch.rand(6, generator=generator)
     assert torch.equal(chapter_07["jumprelu"](pre, threshold), jumprelu(pre, threshold))
     found = chapter_07["l0_threshold_gradient"](pre, threshold, 0.7)
-    assert_close(found, sae_measures.l0_threshold_gradient(pre, threshold, 0.7))
+    assert_close(found, l0_threshold_gradient(pre, threshold, 0.7))

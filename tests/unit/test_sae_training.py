@@ -9,11 +9,11 @@ import torch
 from torch.nn.functional import normalize
 from torch.testing import assert_close
 
-from utils import saes
 from utils.activations import cache_resid_post, tokenize
 from utils.datasets import load_sentiment_words
 from utils.models import load_model
-from utils.saes import explained_variance, load_sae, mean_l0, save_sae
+from utils.sae_measures import explained_variance, loss_recovered, mean_l0, replaced_losses
+from utils.saes import load_sae, save_sae
 from utils.splits import word_stems
 from utils.training import english, sae_cards, streams
 from utils.training import sae as training
@@ -257,9 +257,8 @@ def test_an_exported_sae_has_a_card_of_what_it_does(tmp_path: Path, monkeypatch)
     direct = measure(sae, batches)
     tokens, mask = streams.held_out_tokens(source, 0, 2)
     for ablation in ("mean", "zero"):
-        direct[f"loss_recovered_{ablation}"] = saes.loss_recovered(
-            load_model(source.model), sae, tokens, mask, 3, ablation=ablation
-        )
+        losses = replaced_losses(load_model(source.model), sae, tokens, mask, 3, ablation=ablation)
+        direct[f"loss_recovered_{ablation}"] = loss_recovered(*losses)
     assert found.keys() == direct.keys()
     for name, value in direct.items():
         assert found[name]["value"] == pytest.approx(value, abs=0.01), name

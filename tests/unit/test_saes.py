@@ -12,7 +12,8 @@ from torch.testing import assert_close
 
 from utils import ROOT, saes
 from utils.models import leftover_hooks, random_model
-from utils.saes import SAE, dead_latents, embedded_saes, explained_variance, load_sae, loss_recovered, mean_l0, save_sae
+from utils.sae_measures import dead_latents, explained_variance, loss_recovered, mean_l0, replaced_losses
+from utils.saes import SAE, embedded_saes, load_sae, save_sae
 
 GOLDEN = sorted(path.parent for path in (ROOT / "tests" / "golden").glob("*/cfg.json"))
 
@@ -75,21 +76,25 @@ def test_loss_recovered_is_one_for_a_perfect_sae_and_zero_for_the_mean():
     eye, zero = torch.eye(16), torch.zeros(16)
     both = torch.cat([eye, -eye], dim=1)  # relu(x) - relu(-x) is x
     perfect = SAE("standard", both, torch.zeros(32), both.T, zero)
+
+    def recovered(network, *sae_and_rest, **ablation) -> float:
+        return loss_recovered(*replaced_losses(network, *sae_and_rest, **ablation))
+
     for ablation in ("mean", "zero"):
-        assert loss_recovered(model, perfect, tokens, mask, 0, ablation=ablation) == pytest.approx(1, abs=1e-4)
+        assert recovered(model, perfect, tokens, mask, 0, ablation=ablation) == pytest.approx(1, abs=1e-4)
     mean = model.run_with_cache(tokens, attention_mask=mask)[1]["blocks.0.hook_resid_post"][mask.bool()].mean(dim=0)
     constant = SAE("standard", 0 * both, torch.zeros(32), 0 * both.T, mean)
-    assert loss_recovered(model, constant, tokens, mask, 0) == pytest.approx(0, abs=1e-4)
-    assert abs(loss_recovered(model, constant, tokens, mask, 0, ablation="zero")) > 0.01
+    assert recovered(model, constant, tokens, mask, 0) == pytest.approx(0, abs=1e-4)
+    assert abs(recovered(model, constant, tokens, mask, 0, ablation="zero")) > 0.01
     nothing = SAE("standard", 0 * both, torch.zeros(32), 0 * both.T, zero)
-    assert loss_recovered(model, nothing, tokens, mask, 0, ablation="zero") == pytest.approx(0, abs=1e-4)
+    assert recovered(model, nothing, tokens, mask, 0, ablation="zero") == pytest.approx(0, abs=1e-4)
     with pytest.raises(ValueError, match='ablation must be "mean" or "zero", got \'resample\''):
-        loss_recovered(model, perfect, tokens, mask, 0, ablation="resample")
-    with pytest.raises(ValueError, match="layer 1 must matter for the loss"):
+        recovered(model, perfect, tokens, mask, 0, ablation="resample")
+    with pytest.raises(ValueError, match="ablated must have another mean than clean"):
         still = random_model("gpt2", n_layers=2, d_model=16)
         for parameter in (still.original_model.transformer.ln_f.weight, still.original_model.transformer.ln_f.bias):
             parameter.zero_()
-        loss_recovered(still, perfect, tokens, mask, 1)
+        recovered(still, perfect, tokens, mask, 1)
     assert not leftover_hooks(model)
 
 

@@ -38,7 +38,6 @@ from utils import (
     sae_objectives,
     sae_probes,
     sae_uses,
-    saes,
     splits,
     truth_probes,
 )
@@ -59,7 +58,6 @@ ANSWER_MODULES = (
     sae_objectives,
     sae_probes,
     sae_uses,
-    saes,
     splits,
     truth_probes,
 )

@@ -14,17 +14,8 @@ from torch import Tensor
 
 from utils.metrics import bootstrap_interval
 from utils.models import UNTRAINED, fingerprint, load_model
-from utils.saes import (
-    EMBEDDED,
-    SAE,
-    WEIGHTS,
-    dead_latents,
-    explained_variance,
-    load_sae,
-    mean_l0,
-    replaced_losses,
-    save_sae,
-)  # fmt: skip
+from utils.sae_measures import dead_latents, explained_variance, loss_recovered, mean_l0, replaced_losses
+from utils.saes import EMBEDDED, SAE, WEIGHTS, load_sae, save_sae
 from utils.training import english
 from utils.training.streams import BATCH, Source, held_out_tokens, stream_acts
 
@@ -82,7 +73,7 @@ def evaluate(
         model, (tokens, mask) = load_model(source.model), held_out_tokens(source, first, n_loss_batches or LOSS_BATCHES)
         for ablation in ("mean", "zero"):
             losses = replaced_losses(model, sae, tokens, mask, source.layer, ablation=ablation).T  # [text 3]
-            found[f"loss_recovered_{ablation}"] = _interval(losses, _share_recovered)
+            found[f"loss_recovered_{ablation}"] = _interval(losses, lambda rows: loss_recovered(*rows.T))
     return {name: {"what": METRICS[name]} | interval for name, interval in found.items()}
 
 
@@ -132,12 +123,7 @@ def describe_text(text: dict, vectors: int) -> dict:
     }
 
 
-def _share_recovered(losses: Float[Tensor, "text 3"]) -> Float[Tensor, ""]:
-    clean, ablated, replaced = losses.sum(dim=0)
-    return (ablated - replaced) / (ablated - clean)
-
-
-def _interval(values: Tensor, statistic: Callable[[Tensor], Tensor]) -> dict[str, float]:
+def _interval(values: Tensor, statistic: Callable[[Tensor], Tensor | float]) -> dict[str, float]:
     """Value, and half the width of its bootstrap interval below and above.
 
     The percentiles themselves lie too high for dead latents: some batches come twice, so that there are fewer of them.
