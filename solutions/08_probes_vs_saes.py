@@ -89,7 +89,7 @@ from utils.sae_steering import latents_by_activation, latents_by_output
 from utils.sae_widgets import LatentView, explore_latents
 from utils.saes import load_sae
 from utils.splits import split_folds
-from utils.tasks import REGIMES, SAES, draw_trial, load_tasks
+from utils.tasks import REGIMES, SAES, draw_trial, load_tasks, load_untrained_tasks
 from utils.training.english import seen_in_training
 
 SEED = 0
@@ -251,7 +251,7 @@ check(fit_k_sparse_probe)
 KS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
-def curve(task) -> dict[str, Float[Tensor, " k"]]:
+def curve(task) -> tuple[Float[Tensor, " k"], float]:
     """Test AUROC of probes on 1, 2, 4, ... latents, and of one on the stream."""
     train, _, test = draw_trial(task, "standard", seed=SEED)
     order = select_latents(train.latents, train.labels, max(KS))
@@ -262,6 +262,7 @@ def curve(task) -> dict[str, Float[Tensor, " k"]]:
 
 
 some = {task.name: curve(task) for task in (tasks[3], tasks[9], tasks[18], tasks[26])}
+some["d4 is mine, middle, untrained network"] = curve(load_untrained_tasks()[3])
 # figure: 08_sparse
 plots.plot_lines(
     {name: sparse for name, (sparse, dense) in some.items()},
@@ -276,7 +277,7 @@ plots.plot_lines(
 # <details>
 # <summary>The figure as it should look</summary>
 #
-# ![The line of cities lies at 1 from one latent on; who does it rises from .6 to .98; nice words and d4 rise slowly and end at .85 and .79](figures/08_sparse.png)
+# ![The line of cities lies at 1 from one latent on; who does it rises from .73 to .98; nice words and d4 rise slowly and end at .85 and .79; in the untrained network d4 stays at .5](figures/08_sparse.png)
 #
 # </details>
 
@@ -289,12 +290,15 @@ plots.plot_lines(
 # %% tags=["solution"]
 print({name: ([round(float(x), 3) for x in sparse], round(dense, 3)) for name, (sparse, dense) in some.items()})
 assert some["cities: true"][0][0] > 0.95
+assert (
+    max(some["d4 is mine, middle, untrained network"][0].max(), some["d4 is mine, middle, untrained network"][1]) < 0.6
+)
 assert 0.72 < some["d4 is mine, middle"][0][-1] < 0.85 < 0.89 < some["d4 is mine, middle"][1] < 0.95
 assert 0.8 < some["positive word"][0][-1] < 0.9 < some["positive word"][1] < 0.95
 assert some["the animal does it"][0][-1] > 0.95 and some["the animal does it"][1] > 0.95
 
 # %% [markdown]
-# **Read it.** It depends on the question. Whether a statement about cities is true, **one latent** tells almost without error (and so did a random direction, in chapter 07). Who does what to whom needs dozens, and then they are as good as the stream: .97. For a nice word and for a disc in the middle of a game 128 latents stay behind: .85 against .93, and .79 against .92. There, the SAE has thrown away something that the probe uses.
+# **Read it.** It depends on the question. Whether a statement about cities is true, **one latent** tells almost without error (and so did a random direction, in chapter 07). Who does what to whom needs dozens, and then they are as good as the stream: .97. For a nice word and for a disc in the middle of a game 128 latents stay behind: .85 against .93, and .79 against .92. There, the SAE has thrown away something that the probe uses. In the untrained twin, with an SAE of its own, there is nothing to read, neither by latents nor by the stream: .5.
 
 # %% [markdown]
 # ## A fair tournament
@@ -680,6 +684,21 @@ assert sae_best.sum() <= 14
 # **And −.02 with few labels is gone.** The three draws alone say −.019, −.001 and +.005. The interval that excluded 0 was about other *tasks*. It knew nothing of other *draws of 24 examples*, and that is where most of the chance is. An interval answers one question; see that it is yours.
 #
 # The random dictionary helps no more than the trained one. But look into the families themselves (the solution prints them): probes on few latents of the SAE beat those on few random ones everywhere, by .03 to .07. **The SAE has learned something. What it has learned is no news to a probe that sees the whole stream.** Gradient boosting and a perceptron do not beat logistic regression and the mass-mean probe either: on these questions, straight lines are enough.
+
+# %% [markdown]
+# **And the untrained twin?** The nine questions about squares, once more, of Othello-GPT with random weights and the SAE of that.
+
+# %%
+OTHELLO_FAMILIES = ["logistic", "sae_k_sparse"]
+pair = (tasks[:9], load_untrained_tasks())
+both = [compare(part, ["standard"], OTHELLO_FAMILIES, seed=SEED)[1][:, 0].mean(dim=0) for part in pair]
+{name: [round(float(x), 2) for x in row] for name, row in zip(("trained", "untrained"), both, strict=True)}
+
+# %% tags=["solution"]
+assert both[0][0] > 0.9 and 0.82 < both[0][1] < both[0][0] and both[1].max() < 0.63
+
+# %% [markdown]
+# **Read it.** .93 and .86 in the trained network, .57 and .56 in the untrained one: what is left is that some moves say something about their neighbours. So both tools read what the network has learned, and not what any network with these moves in it would hold.
 
 # %% [markdown]
 # ## Steering

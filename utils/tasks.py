@@ -40,6 +40,7 @@ RARE, NOISE = 0.05, 0.3
 N_GAMES, STAGES = 1300, {"early": (8, 18), "middle": (24, 34), "late": (40, 50)}  # moves played, the second excluded
 SQUARES = {"d4": 27, "c5": 34, "f3": 21}
 SAES = {  # model -> its SAE, and the layer that it is of
+    "othello_gpt_untrained": ("othello_gpt_untrained_4/topk_1024_32", 4),
     "othello_gpt": ("othello_gpt_4/topk_1024_32", 4),
     "facts_gpt_match": ("facts_gpt_match_1/topk_512_16", 1),
     "minilm": ("minilm_2/topk_2048_32", 2),
@@ -88,13 +89,19 @@ class Trial(NamedTuple):
 @cache
 def load_tasks() -> tuple[Task, ...]:
     """All tasks, computed once per process: 9 squares of Othello-GPT, 9 topics of Facts-GPT, 9 of MiniLM."""
-    return (*_othello_tasks(), *_facts_tasks(), *_minilm_tasks())
+    return (*_othello_tasks("othello_gpt"), *_facts_tasks(), *_minilm_tasks())
 
 
-def _othello_tasks() -> list[Task]:
+@cache
+def load_untrained_tasks() -> tuple[Task, ...]:
+    """The nine questions about squares once more, about the untrained twin of Othello-GPT and the SAE of that twin."""
+    return tuple(_othello_tasks("othello_gpt_untrained"))
+
+
+def _othello_tasks(of: str) -> list[Task]:
     """Whose disc lies on a square, mine or yours, where there is one; one position of each game and stage."""
-    name, layer = SAES["othello_gpt"]
-    model, sae = load_model("othello_gpt"), load_sae(name)
+    name, layer = SAES[of]
+    model, sae = load_model(of), load_sae(name)
     games = random_games(N_GAMES, seed=88)[:, : STAGES["late"][1]]
     games = games[(games > 0).all(dim=1)]  # few games end before that
     boards = replay_games(games).boards
@@ -119,7 +126,7 @@ def _othello_tasks() -> list[Task]:
         other = order[(i + 1) % len(order)]
         for name, square in SQUARES.items():
             both = examples(stage, square), examples(other, square)
-            tasks.append(Task(f"{name} is mine, {stage}", "othello_gpt", *both, f"{other} in the game"))
+            tasks.append(Task(f"{name} is mine, {stage}", of, *both, f"{other} in the game"))
     return tasks
 
 

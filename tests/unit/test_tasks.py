@@ -18,6 +18,7 @@ from utils.tasks import (
     Task,
     draw_trial,
     load_tasks,
+    load_untrained_tasks,
 )
 from utils.training.english import seen_in_training
 
@@ -84,7 +85,8 @@ def test_an_unknown_regime_is_refused(toy: Task):
 def test_the_tasks_are_27_of_three_networks():
     tasks = load_tasks()
     assert len(tasks) == len({task.name for task in tasks}) == 27
-    assert [task.model for task in tasks].count("othello_gpt") == 9 and set(SAES) == {task.model for task in tasks}
+    assert [task.model for task in tasks].count("othello_gpt") == 9
+    assert set(SAES) == {task.model for task in (*tasks, *load_untrained_tasks())}
     for task in tasks:
         d_sae = load_sae(SAES[task.model][0]).d_sae
         for part in (task.examples, task.shifted):
@@ -93,6 +95,14 @@ def test_the_tasks_are_27_of_three_networks():
             assert n >= 400 and 0.1 < part.labels.float().mean() < 0.9, (task.name, n)
             assert part.acts.isfinite().all() and (part.latents >= 0).all()
     assert {square_name(square) for square in SQUARES.values()} == set(SQUARES)
+
+
+def test_the_untrained_twin_is_asked_the_same_about_the_same_positions():
+    for trained, untrained in zip(load_tasks(), load_untrained_tasks(), strict=False):
+        assert untrained.name == trained.name and untrained.model == "othello_gpt_untrained"
+        assert torch.equal(untrained.examples.labels, trained.examples.labels)
+        assert untrained.examples.groups == trained.examples.groups
+        assert not torch.allclose(untrained.examples.acts, trained.examples.acts)
 
 
 def test_names_of_minilm_were_not_seen_alone_by_its_sae():
