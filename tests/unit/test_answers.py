@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch.testing import assert_close
 
 from utils import (
     activations,
@@ -16,6 +17,10 @@ from utils import (
     othello_edits,
     othello_probes,
     probes,
+    sae_measures,
+    sae_objectives,
+    sae_probes,
+    sae_uses,
     splits,
     truth_probes,
 )
@@ -513,6 +518,218 @@ def test_auroc_by_position(chapter_06: dict, documents):
     _, scores, mask, lying = documents
     theirs = lie_detectors.auroc_by_position(scores, mask, lying)
     assert torch.allclose(chapter_06["auroc_by_position"](scores, mask, lying), theirs, equal_nan=True)
+
+
+# --- chapters 07 and 08 ---
+
+
+@pytest.fixture(scope="module")
+def chapter_07() -> dict:
+    return solutions("07_sparse_autoencoders")
+
+
+@pytest.fixture(scope="module")
+def chapter_08() -> dict:
+    return solutions("08_probes_vs_saes")
+
+
+@pytest.fixture
+def sae_weights() -> dict[str, torch.Tensor]:
+    """W_enc, b_enc, W_dec, b_dec of an SAE with d_model 6 and d_sae 15."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"W_enc": (6, 15), "b_enc": (15,), "W_dec": (15, 6), "b_dec": (6,)}
+    return {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def sae_acts() -> torch.Tensor:
+    return 2 + torch.randn(40, 6, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def thresholds() -> tuple[torch.Tensor, torch.Tensor]:
+    """Pre-activations [batch d_sae] and a threshold for each latent."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(40, 6, generator=generator), torch.rand(6, generator=generator)
+
+
+@pytest.fixture
+def method_scores() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Validation and test scores [task method], some not run, and which are SAE methods."""
+    generator = torch.Generator().manual_seed(0)
+    validation, test = 0.5 + 0.05 * torch.randn(2, 500, 12, generator=generator)
+    validation[torch.rand(500, 12, generator=generator) < 0.1] = torch.nan
+    return validation, test, torch.arange(12) % 3 == 1
+
+
+@pytest.fixture
+def planted_latents() -> tuple[torch.Tensor, torch.Tensor]:
+    """Sparse latents [example latent], and labels that two of them go with."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.rand(300, generator=generator) < 0.2
+    latents = torch.randn(300, 25, generator=generator).relu()
+    latents[:, 3] += 2 * labels
+    latents[:, 17] += 3 * ~labels
+    return latents, labels
+
+
+@pytest.fixture
+def latent_edit() -> tuple[torch.Tensor, ...]:
+    """Arguments of sae_edit, with a latent in both lists."""
+    generator = torch.Generator().manual_seed(0)
+    resid, latents = torch.randn(5, 6, generator=generator), torch.randn(5, 11, generator=generator).relu()
+    directions = torch.randn(11, 6, generator=generator)
+    return resid, latents, directions, torch.tensor([3, 7, 0]), torch.tensor([10, 3]), torch.tensor([1.5, 0.2])
+
+
+def test_toy_loss(chapter_07: dict):
+    generator = torch.Generator().manual_seed(0)
+    for n_features, hidden in ((5, 2), (3, 3)):
+        weight, bias = (torch.randn(shape, generator=generator) for shape in ((n_features, hidden), (n_features,)))
+        features, importance = torch.rand(30, n_features, generator=generator), 0.7 ** torch.arange(float(n_features))
+        answer = chapter_07["toy_loss"](weight, bias, features, importance)
+        assert torch.allclose(answer, sae_objectives.toy_loss(weight, bias, features, importance), atol=1e-5)
+
+
+def test_sae_encode(chapter_07: dict, sae_acts, sae_weights):
+    encoder = (sae_weights["W_enc"], sae_weights["b_enc"], sae_weights["b_dec"])
+    for k in (None, 1, 4, 15):
+        answer = chapter_07["sae_encode"](sae_acts, *encoder, k)
+        assert torch.allclose(answer, sae_objectives.sae_encode(sae_acts, *encoder, k), atol=1e-5)
+
+
+def test_sae_decode(chapter_07: dict, sae_weights):
+    latents = torch.rand(7, 15, generator=torch.Generator().manual_seed(0))
+    answer = chapter_07["sae_decode"](latents, sae_weights["W_dec"], sae_weights["b_dec"])
+    assert torch.allclose(
+        answer, sae_objectives.sae_decode(latents, sae_weights["W_dec"], sae_weights["b_dec"]), atol=1e-5
+    )
+
+
+def test_sae_loss(chapter_07: dict, sae_acts, sae_weights):
+    latents = torch.rand(40, 15, generator=torch.Generator().manual_seed(0))
+    for l1 in (0.0, 0.3):
+        answer = chapter_07["sae_loss"](sae_acts, latents, sae_acts.flip(0), sae_weights["W_dec"], l1)
+        assert torch.allclose(
+            answer, sae_objectives.sae_loss(sae_acts, latents, sae_acts.flip(0), sae_weights["W_dec"], l1), rtol=1e-5
+        )
+
+
+def test_batch_topk(chapter_07: dict, sae_acts, sae_weights):
+    pre = (sae_acts - sae_weights["b_dec"]) @ sae_weights["W_enc"] + sae_weights["b_enc"]
+    for k, threshold in ((1, None), (4, None), (15, None), (2, 0.5), (2, 0.0), (2, -0.5)):
+        assert torch.equal(chapter_07["batch_topk"](pre, k, threshold), sae_objectives.batch_topk(pre, k, threshold))
+
+
+def test_explained_variance(chapter_07: dict):
+    generator = torch.Generator().manual_seed(0)
+    acts = torch.randn(50, 7, generator=generator) * torch.arange(1.0, 8) + 3
+    back = acts + torch.randn(50, 7, generator=generator)
+    assert_close(chapter_07["explained_variance"](acts, back), sae_measures.explained_variance(acts, back))
+
+
+def test_loss_recovered(chapter_07: dict):
+    generator = torch.Generator().manual_seed(0)
+    clean, ablated, back = torch.rand(3, 200, generator=generator) + torch.tensor([[0.0], [2.0], [0.3]])
+    found = chapter_07["loss_recovered"](clean, ablated, back)
+    assert found == pytest.approx(sae_measures.loss_recovered(clean, ablated, back), abs=1e-5)
+
+
+def test_board_coverage(chapter_07: dict):
+    generator = torch.Generator().manual_seed(0)
+    latents = (torch.randn(700, 30, generator=generator) - 0.5).relu()
+    holds = (latents[:, :12] > 0.8 * torch.rand(12, generator=generator)) ^ (
+        torch.rand(700, 12, generator=generator) < 0.2
+    )
+    latents[:, 0] = 0
+    holds[:400, 1] = holds[400:, 2] = False
+    given = latents[:400], holds[:400], latents[400:], holds[400:]
+    for options in ({}, {"shares": (0.0,)}, {"shares": (0.15, 0.4)}):
+        assert_close(chapter_07["board_coverage"](*given, **options), sae_measures.board_coverage(*given, **options))
+    assert chapter_07["board_coverage"].__defaults__ == (sae_measures.SHARES,)
+
+
+def test_resampling_probabilities(chapter_07: dict):
+    generator = torch.Generator().manual_seed(0)
+    acts, back = torch.randn(2, 40, 6, generator=generator)
+    for scale in (1, 1e-9, 1e9, 0):
+        found = chapter_07["resampling_probabilities"](scale * acts, scale * back)
+        assert_close(found, sae_objectives.resampling_probabilities(scale * acts, scale * back))
+
+
+def test_jumprelu(chapter_07: dict, thresholds):
+    assert torch.equal(chapter_07["jumprelu"](*thresholds), sae_objectives.jumprelu(*thresholds))
+
+
+def test_l0_threshold_gradient(chapter_07: dict, thresholds):
+    found = chapter_07["l0_threshold_gradient"](*thresholds, 0.7)
+    assert_close(found, sae_objectives.l0_threshold_gradient(*thresholds, 0.7))
+
+
+def test_select_by_validation(chapter_08: dict, method_scores):
+    answer = chapter_08["select_by_validation"](*method_scores[:2])
+    theirs = sae_probes.select_by_validation(*method_scores[:2])
+    assert torch.equal(answer[0], theirs[0]) and torch.equal(answer[1], theirs[1])
+
+
+def test_quiver_gain(chapter_08: dict, method_scores):
+    assert torch.equal(chapter_08["quiver_gain"](*method_scores), sae_probes.quiver_gain(*method_scores))
+
+
+def test_stratified_interval(chapter_08: dict, method_scores):
+    gains, model_of = method_scores[1][:, 0], torch.arange(500) % 7 % 3
+    answer = chapter_08["stratified_interval"](gains, model_of, 500, 3)
+    assert answer == pytest.approx(sae_probes.stratified_interval(gains, model_of, 500, 3), abs=1e-6)
+
+
+def test_select_latents(chapter_08: dict, planted_latents):
+    for k in (1, 4, 25):
+        answer = chapter_08["select_latents"](*planted_latents, k)
+        assert torch.equal(answer, sae_probes.select_latents(*planted_latents, k))
+
+
+def test_fit_k_sparse_probe(chapter_08: dict, planted_latents):
+    for chosen, l2 in ((torch.tensor([17, 0, 3]), 0.1), (torch.tensor([9]), 0.5)):
+        answer = chapter_08["fit_k_sparse_probe"](*planted_latents, chosen, l2)
+        theirs = sae_probes.fit_k_sparse_probe(*planted_latents, chosen, l2)
+        assert torch.equal(answer.weight, theirs.weight) and torch.equal(answer.bias, theirs.bias)
+
+
+def test_sae_edit(chapter_08: dict, latent_edit):
+    assert torch.allclose(chapter_08["sae_edit"](*latent_edit), sae_uses.sae_edit(*latent_edit), atol=1e-5)
+
+
+def test_output_effects(chapter_08: dict):
+    generator = torch.Generator().manual_seed(0)
+    clean, steered = torch.randn(9, generator=generator), torch.randn(5, 9, generator=generator)
+    wanted, unwanted = torch.arange(9) < 3, torch.arange(9) > 4
+    theirs = sae_uses.output_effects(clean, steered, wanted, unwanted)
+    assert torch.allclose(chapter_08["output_effects"](clean, steered, wanted, unwanted), theirs, atol=1e-6)
+
+
+def test_find_mislabelled(chapter_08: dict):
+    generator = torch.Generator().manual_seed(0)
+    acts, labels = torch.randn(70, 8, generator=generator), torch.arange(70) % 3 == 0
+    for n_folds, seed, l2 in ((5, 0, 0.1), (3, 2, 1.0)):
+        theirs = sae_uses.find_mislabelled(acts, labels, n_folds, seed, l2=l2)
+        assert torch.allclose(chapter_08["find_mislabelled"](acts, labels, n_folds, seed, l2=l2), theirs, atol=1e-5)
+
+
+def test_inject_label_noise(chapter_08: dict):
+    labels = torch.arange(50) % 3 == 0
+    for share, seed in ((0.1, 0), (0.33, 5), (1.0, 1)):
+        theirs = sae_uses.inject_label_noise(labels, share, seed)
+        assert torch.equal(chapter_08["inject_label_noise"](labels, share, seed), theirs)
+
+
+def test_rank_latents(chapter_08: dict):
+    """Piles of 32 and 64 texts, whose shares are exact, so that ties are ties."""
+    generator = torch.Generator().manual_seed(0)
+    shares = torch.rand(40, generator=generator) ** 3
+    first, second = ((torch.rand(n, 40, generator=generator) < shares).float() for n in (32, 64))
+    for min_share in (0.0, 0.01, 0.2):
+        theirs = sae_uses.rank_latents(first, second, min_share)
+        assert torch.equal(chapter_08["rank_latents"](first, second, min_share), theirs)
 
 
 @pytest.mark.parametrize("chapter", build.chapter_names())

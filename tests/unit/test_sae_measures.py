@@ -1,4 +1,4 @@
-"""The measures of SAEs as functions of tensors, what is refused, and that the solutions of chapter 07 agree."""
+"""The measures of SAEs as functions of tensors, and what is refused."""
 
 import time
 
@@ -7,10 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from utils import saes
-from utils.course import build
-from utils.course.namespace import Cell, build_namespace
 from utils.models import random_model
-from utils.sae_measures import SHARES, board_coverage, explained_variance, loss_recovered, replaced_losses
+from utils.sae_measures import board_coverage, loss_recovered, replaced_losses
 from utils.sae_objectives import jumprelu, l0_threshold_gradient, resampling_probabilities
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -122,51 +120,3 @@ def test_what_does_not_fit_the_measures_is_refused():
         jumprelu(acts, -torch.ones(5))
     with pytest.raises(ValueError, match="window must be above 0, got 0"):
         l0_threshold_gradient(acts, torch.ones(5), 0)
-
-
-# The solutions of chapter 07
-
-
-@pytest.fixture(scope="module")
-def chapter_07() -> dict:
-    cells = build.load_chapter("07_sparse_autoencoders").cells
-    return build_namespace([Cell(c.source, f"line {c.line}") for c in cells if c.kind == "code"]).names
-
-
-def test_answers_07b_explained_variance(chapter_07: dict, generator: torch.Generator):
-    acts = torch.randn(50, 7, generator=generator) * torch.arange(1.0, 8) + 3
-    back = acts + torch.randn(50, 7, generator=generator)
-    assert_close(chapter_07["explained_variance"](acts, back), explained_variance(acts, back))
-
-
-def test_answers_07b_loss_recovered(chapter_07: dict, generator: torch.Generator):
-    clean, ablated, back = torch.rand(3, 200, generator=generator) + torch.tensor([[0.0], [2.0], [0.3]])
-    found = chapter_07["loss_recovered"](clean, ablated, back)
-    assert found == pytest.approx(loss_recovered(clean, ablated, back), abs=1e-5)
-
-
-def test_answers_07b_board_coverage(chapter_07: dict, generator: torch.Generator):
-    latents = (torch.randn(700, 30, generator=generator) - 0.5).relu()
-    holds = (latents[:, :12] > 0.8 * torch.rand(12, generator=generator)) ^ (
-        torch.rand(700, 12, generator=generator) < 0.2
-    )
-    latents[:, 0] = 0
-    holds[:400, 1] = holds[400:, 2] = False
-    given = latents[:400], holds[:400], latents[400:], holds[400:]
-    for options in ({}, {"shares": (0.0,)}, {"shares": (0.15, 0.4)}):
-        assert_close(chapter_07["board_coverage"](*given, **options), board_coverage(*given, **options))
-    assert chapter_07["board_coverage"].__defaults__ == (SHARES,)
-
-
-def test_answers_07b_resampling_probabilities(chapter_07: dict, generator: torch.Generator):
-    acts, back = torch.randn(2, 40, 6, generator=generator)
-    for scale in (1, 1e-9, 1e9, 0):
-        found = chapter_07["resampling_probabilities"](scale * acts, scale * back)
-        assert_close(found, resampling_probabilities(scale * acts, scale * back))
-
-
-def test_answers_07b_jumprelu_and_its_gradient(chapter_07: dict, generator: torch.Generator):
-    pre, threshold = torch.randn(40, 6, generator=generator), torch.rand(6, generator=generator)
-    assert torch.equal(chapter_07["jumprelu"](pre, threshold), jumprelu(pre, threshold))
-    found = chapter_07["l0_threshold_gradient"](pre, threshold, 0.7)
-    assert_close(found, l0_threshold_gradient(pre, threshold, 0.7))

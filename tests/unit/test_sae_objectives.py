@@ -3,16 +3,8 @@
 import pytest
 import torch
 
-from utils.course import build
-from utils.course.namespace import Cell, build_namespace
 from utils.sae_objectives import batch_topk, sae_decode, sae_encode, sae_loss, toy_loss
 from utils.saes import SAE
-
-
-@pytest.fixture(scope="module")
-def chapter_07() -> dict:
-    cells = build.load_chapter("07_sparse_autoencoders").cells
-    return build_namespace([Cell(c.source, f"line {c.line}") for c in cells if c.kind == "code"]).names
 
 
 @pytest.fixture
@@ -120,37 +112,3 @@ def test_what_does_not_fit_is_refused(acts, weights):
         sae_loss(acts, latents, acts, weights["W_dec"], -0.1)
     with pytest.raises(ValueError, match=r"pre\[None\]"):
         batch_topk(pre[0], 2)
-
-
-def test_answers_07a_toy_loss(chapter_07: dict):
-    generator = torch.Generator().manual_seed(0)
-    for n_features, hidden in ((5, 2), (3, 3)):
-        weight, bias = (torch.randn(shape, generator=generator) for shape in ((n_features, hidden), (n_features,)))
-        features, importance = torch.rand(30, n_features, generator=generator), 0.7 ** torch.arange(float(n_features))
-        answer = chapter_07["toy_loss"](weight, bias, features, importance)
-        assert torch.allclose(answer, toy_loss(weight, bias, features, importance), atol=1e-5)
-
-
-def test_answers_07a_sae_encode(chapter_07: dict, acts, weights):
-    for k in (None, 1, 4, 15):
-        answer = chapter_07["sae_encode"](acts, *encoder(weights), k)
-        assert torch.allclose(answer, sae_encode(acts, *encoder(weights), k), atol=1e-5)
-
-
-def test_answers_07a_sae_decode(chapter_07: dict, weights):
-    latents = torch.rand(7, 15, generator=torch.Generator().manual_seed(0))
-    answer = chapter_07["sae_decode"](latents, weights["W_dec"], weights["b_dec"])
-    assert torch.allclose(answer, sae_decode(latents, weights["W_dec"], weights["b_dec"]), atol=1e-5)
-
-
-def test_answers_07a_sae_loss(chapter_07: dict, acts, weights):
-    latents = torch.rand(40, 15, generator=torch.Generator().manual_seed(0))
-    for l1 in (0.0, 0.3):
-        answer = chapter_07["sae_loss"](acts, latents, acts.flip(0), weights["W_dec"], l1)
-        assert torch.allclose(answer, sae_loss(acts, latents, acts.flip(0), weights["W_dec"], l1), rtol=1e-5)
-
-
-def test_answers_07a_batch_topk(chapter_07: dict, acts, weights):
-    pre = pre_activations(acts, weights)
-    for k, threshold in ((1, None), (4, None), (15, None), (2, 0.5), (2, 0.0), (2, -0.5)):
-        assert torch.equal(chapter_07["batch_topk"](pre, k, threshold), batch_topk(pre, k, threshold))

@@ -3,9 +3,6 @@
 import pytest
 import torch
 
-from utils import sae_probes
-from utils.course import build
-from utils.course.namespace import Cell, build_namespace
 from utils.probes import fit_logistic_regression_probe
 from utils.sae_probes import (
     fit_k_sparse_probe,
@@ -14,12 +11,6 @@ from utils.sae_probes import (
     select_latents,
     stratified_interval,
 )
-
-
-@pytest.fixture(scope="module")
-def chapter_08() -> dict:
-    cells = build.load_chapter("08_probes_vs_saes").cells
-    return build_namespace([Cell(c.source, f"line {c.line}") for c in cells if c.kind == "code"]).names
 
 
 @pytest.fixture
@@ -134,32 +125,3 @@ def test_what_moves_an_interval():
             stratified_interval(wrong, model_of)
     with pytest.raises(ValueError, match="n_resamples must be at least 1, got 0"):
         stratified_interval(gains, model_of, 0)
-
-
-def test_answers_08a_select_by_validation(chapter_08: dict, scores):
-    answer = chapter_08["select_by_validation"](*scores[:2])
-    theirs = sae_probes.select_by_validation(*scores[:2])
-    assert torch.equal(answer[0], theirs[0]) and torch.equal(answer[1], theirs[1])
-
-
-def test_answers_08a_quiver_gain(chapter_08: dict, scores):
-    assert torch.equal(chapter_08["quiver_gain"](*scores), sae_probes.quiver_gain(*scores))
-
-
-def test_answers_08a_stratified_interval(chapter_08: dict, scores):
-    gains, model_of = scores[1][:, 0], torch.arange(500) % 7 % 3
-    answer = chapter_08["stratified_interval"](gains, model_of, 500, 3)
-    assert answer == pytest.approx(sae_probes.stratified_interval(gains, model_of, 500, 3), abs=1e-6)
-
-
-def test_answers_08a_select_latents(chapter_08: dict, planted):
-    for k in (1, 4, 25):
-        answer = chapter_08["select_latents"](*planted, k)
-        assert torch.equal(answer, sae_probes.select_latents(*planted, k))
-
-
-def test_answers_08a_fit_k_sparse_probe(chapter_08: dict, planted):
-    for chosen, l2 in ((torch.tensor([17, 0, 3]), 0.1), (torch.tensor([9]), 0.5)):
-        answer = chapter_08["fit_k_sparse_probe"](*planted, chosen, l2)
-        theirs = sae_probes.fit_k_sparse_probe(*planted, chosen, l2)
-        assert torch.equal(answer.weight, theirs.weight) and torch.equal(answer.bias, theirs.bias)

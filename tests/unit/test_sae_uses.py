@@ -4,8 +4,6 @@ import pytest
 import torch
 
 from utils import sae_uses
-from utils.course import build
-from utils.course.namespace import Cell, build_namespace
 from utils.metrics import roc_auc
 from utils.sae_uses import find_mislabelled, inject_label_noise, output_effects, rank_latents, sae_edit
 from utils.saes import SAE
@@ -18,55 +16,12 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-@pytest.fixture(scope="module")
-def chapter_08() -> dict:
-    cells = build.load_chapter("08_probes_vs_saes").cells
-    return build_namespace([Cell(c.source, f"line {c.line}") for c in cells if c.kind == "code"]).names
-
-
 @pytest.fixture
 def edit(generator) -> tuple[torch.Tensor, ...]:
     """Arguments of sae_edit, for a latent in both lists, too."""
     resid, latents = torch.randn(5, 6, generator=generator), torch.randn(5, 11, generator=generator).relu()
     directions = torch.randn(11, 6, generator=generator)
     return resid, latents, directions, torch.tensor([3, 7, 0]), torch.tensor([10, 3]), torch.tensor([1.5, 0.2])
-
-
-# --- the solutions of chapter 08 and utils give the same numbers ---
-
-
-def test_answers_08b_sae_edit(chapter_08, edit):
-    assert torch.allclose(chapter_08["sae_edit"](*edit), sae_uses.sae_edit(*edit), atol=1e-5)
-
-
-def test_answers_08b_output_effects(chapter_08, generator):
-    clean, steered = torch.randn(9, generator=generator), torch.randn(5, 9, generator=generator)
-    wanted, unwanted = torch.arange(9) < 3, torch.arange(9) > 4
-    theirs = sae_uses.output_effects(clean, steered, wanted, unwanted)
-    assert torch.allclose(chapter_08["output_effects"](clean, steered, wanted, unwanted), theirs, atol=1e-6)
-
-
-def test_answers_08b_find_mislabelled(chapter_08, generator):
-    acts, labels = torch.randn(70, 8, generator=generator), torch.arange(70) % 3 == 0
-    for n_folds, seed, l2 in ((5, 0, 0.1), (3, 2, 1.0)):
-        theirs = sae_uses.find_mislabelled(acts, labels, n_folds, seed, l2=l2)
-        assert torch.allclose(chapter_08["find_mislabelled"](acts, labels, n_folds, seed, l2=l2), theirs, atol=1e-5)
-
-
-def test_answers_08b_inject_label_noise(chapter_08):
-    labels = torch.arange(50) % 3 == 0
-    for share, seed in ((0.1, 0), (0.33, 5), (1.0, 1)):
-        theirs = sae_uses.inject_label_noise(labels, share, seed)
-        assert torch.equal(chapter_08["inject_label_noise"](labels, share, seed), theirs)
-
-
-def test_answers_08b_rank_latents(chapter_08, generator):
-    """Piles of 32 and 64 texts, whose shares are exact, so that ties are ties."""
-    shares = torch.rand(40, generator=generator) ** 3
-    first, second = ((torch.rand(n, 40, generator=generator) < shares).float() for n in (32, 64))
-    for min_share in (0.0, 0.01, 0.2):
-        theirs = sae_uses.rank_latents(first, second, min_share)
-        assert torch.equal(chapter_08["rank_latents"](first, second, min_share), theirs)
 
 
 # --- utils.sae_uses ---
