@@ -233,7 +233,7 @@ def draw_trial(task: Task, regime: str, *, seed: int = 0) -> Trial:
     groups = task.examples.groups
     rest, test = split_groups(groups, test_fraction=0.4, seed=seed)
     fit, check = (rest[i] for i in split_groups([groups[i] for i in rest], test_fraction=1 / 3, seed=seed + 1))
-    tested = {groups[i] for i in test}
+    tested, known = {groups[i] for i in test}, set(groups)
     scarce = regime == "scarce"
     parts = []
     for rows, n in ((fit, N_SCARCE if scarce else N_TRAIN), (check, N_SCARCE if scarce else N_VALIDATION)):
@@ -244,7 +244,7 @@ def draw_trial(task: Task, regime: str, *, seed: int = 0) -> Trial:
             part = part._replace(labels=part.labels ^ flipped)
         parts.append(part)
     source = task.shifted if regime == "shifted" else task.examples
-    rows = torch.tensor([i for i, group in enumerate(source.groups) if group in tested or group not in set(groups)])
+    rows = torch.tensor([i for i, group in enumerate(source.groups) if group in tested or group not in known])
     rows = rows[torch.randperm(len(rows), generator=generator)[:N_TEST]]
     return Trial(*parts, _take(source, rows))
 
