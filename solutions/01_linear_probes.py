@@ -43,21 +43,7 @@
 # **Setup.** Run this cell first, whichever part you want to work on.
 
 # %%
-# setup: finds the course's folder, from wherever Jupyter was started
-import sys
-from pathlib import Path
-
-HERE = Path.cwd()
-PLACES = [HERE, *HERE.parents, *HERE.glob("*/")]
-FOUND = [place for place in PLACES if (place / "utils" / "course" / "check.py").is_file()]
-if not FOUND:
-    raise FileNotFoundError(f"no course around {HERE}; run `%cd PATH/TO/THE/COURSE`, then this cell")
-sys.path.insert(0, str(FOUND[0]))
-import utils
-
-if not Path(getattr(utils, "__file__", None) or "").is_relative_to(FOUND[0]):
-    raise ImportError(f"another package is loaded as utils ({utils}); restart the kernel, run this cell first")
-utils.require_packages()
+# {{setup}}
 
 # %%
 import torch

@@ -10,7 +10,7 @@ import pytest
 
 from tests.copies import copy_course
 from utils import ROOT
-from utils.course import build
+from utils.course import build, start
 
 SOURCE = '''# %% [markdown]
 # # 09 · A chapter for tests
@@ -196,15 +196,29 @@ def test_the_inventory_lists_every_exercise():
         assert exercise["minutes"] > 0 and exercise["mutants"] >= 4 and exercise["alternatives"] >= 2
 
 
-def test_the_setup_cell_is_the_same_in_every_chapter():
-    """The tests of notebooks try it in the first chapter only."""
-    setups = {
-        cell.source
-        for name in build.chapter_names()
-        for cell in build.load_chapter(name).cells
-        if cell.source.startswith("# setup")
-    }
-    assert len(setups) == 1
+def test_every_notebook_starts_with_the_same_short_cell():
+    """tests/test_colab.py tries what it does."""
+    cell = start.setup_cell(start.course_address())
+    assert cell.count("\n") < 6 and "start_course" in cell
+    for path, text in build.outputs():
+        first = next(cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
+        assert "".join(first["source"]) == cell, path
+
+
+def test_every_chapter_has_a_badge_that_opens_it_in_colab():
+    readme, address = (ROOT / "README.md").read_text(encoding="utf-8"), start.course_address()
+    for name in build.chapter_names():
+        link = start.colab_link(address, name)
+        assert f"(solutions/figures/open_in_colab.svg)]({link})" in readme
+        title = "".join(json.loads((ROOT / "chapters" / f"{name}.ipynb").read_text())["cells"][0]["source"])
+        assert title.count(f"]({link})") == 1
+
+
+def test_badges_need_an_address_on_github():
+    page = "https://colab.research.google.com/github/a/b.c/blob/main/chapters/01.ipynb"
+    assert start.colab_link("https://github.com/a/b.c.git", "01") == start.colab_link("https://github.com/a/b.c/", "01")
+    assert start.colab_link("https://github.com/a/b.c", "01") == page
+    assert start.colab_link("file:///srv/course", "01") is None
 
 
 def test_the_readme_counts_points_and_minutes_of_every_chapter():

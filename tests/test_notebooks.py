@@ -13,7 +13,6 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from tests.copies import copy_course
-from utils import ROOT
 from utils.course import build
 from utils.models import load_model
 from utils.saes import SAE, save_sae
@@ -135,36 +134,3 @@ def test_a_learners_notebook_stops_at_its_first_exercise(name: str, course: Path
     assert "NotWritten" in str(caught.value.ename) and first in caught.value.evalue
     ran = [cell.source for cell in run.last.cells if cell.cell_type == "code" and cell.execution_count]
     assert ran[-1] == f"check({first})"
-
-
-def setup_cells(name: str) -> list[nbformat.NotebookNode]:
-    notebook = nbformat.read(ROOT / "chapters" / f"{name}.ipynb", as_version=4)
-    return [cell for cell in notebook.cells if cell.cell_type == "code"][:2]
-
-
-def run_setup(name: str, folder: Path, tmp_path: Path, first: str = "pass") -> nbformat.NotebookNode:
-    cells = [nbformat.v4.new_code_cell(first), *setup_cells(name)]
-    path = tmp_path / "setup.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
-    return run(path, folder)
-
-
-def test_the_setup_works_from_folders_below_and_above_the_course(course: Path, tmp_path: Path):
-    for folder in (course, course / "utils" / "course", course.parent):
-        run_setup(CHAPTERS[0], folder, tmp_path)
-
-
-def test_the_setup_says_what_to_do_elsewhere(tmp_path: Path):
-    with pytest.raises(CellExecutionError) as caught:
-        run_setup(CHAPTERS[0], tmp_path, tmp_path)
-    assert "%cd PATH/TO/THE/COURSE" in caught.value.evalue
-
-
-def test_the_setup_finds_our_utils_beside_another_package_of_that_name(course: Path, tmp_path: Path):
-    (tmp_path / "elsewhere" / "utils").mkdir(parents=True)
-    (tmp_path / "elsewhere" / "utils" / "__init__.py").write_text("")
-    on_path = f"import sys; sys.path.insert(0, {str(tmp_path / 'elsewhere')!r})"
-    run_setup(CHAPTERS[0], course / "chapters", tmp_path, first=on_path)
-    with pytest.raises(CellExecutionError) as caught:
-        run_setup(CHAPTERS[0], course / "chapters", tmp_path, first=f"{on_path}; import utils")
-    assert "restart the kernel" in caught.value.evalue

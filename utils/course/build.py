@@ -14,20 +14,23 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jupytext
 
 from utils import ROOT
 from utils.course.namespace import EXERCISE_COMMENT
+from utils.course.start import colab_link, course_address, setup_cell
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+SETUP = "# {{setup}}"  # the whole of a source's first code cell: it is the same in every notebook
 HEADING = re.compile(r"^### Exercise (\d+\.\d+) · `(\w+)` \((\d+) min(, optional)?\)$", re.MULTILINE)
 CHECK = re.compile(r"^check\((\w+)\)$", re.MULTILINE)
 HINT = re.compile(r"<details>\s*<summary>(Hint \d · [^<]*)</summary>(.*?)</details>", re.DOTALL)
 SHOULD_SEE = "<summary>What you should see</summary>"
-IMAGE = re.compile(r"!\[([^\]]*)\]\((figures/[\w.-]+\.png)\)")
+IMAGE = re.compile(r"!\[([^\]]*)\]\((figures/[\w.-]+\.(?:png|svg))\)")
+BADGE = "[![Open in Colab](figures/open_in_colab.svg)]({})"
 FETCHES = re.compile(r"https?://|\bwget\b|\bcurl\b|urlopen|requests\.(get|post)|hf_hub_download|snapshot_download")
 FETCHES_IN_PROSE = re.compile(r"!\[[^\]]*\]\(https?:|<(?:img|script|iframe|link|video)\b[^>]*https?:")
 MAX_IMAGE_BYTES = 80_000
@@ -108,6 +111,8 @@ def read_chapter(path: Path, tests: Path | None = None) -> Chapter:
         tags = tuple(cell.metadata.get("tags", []))
         cells.append(SourceCell(cell.cell_type, cell.source, line, tags, *(ids or [None]), *(checks or [None])))
         _validate_cell(path, cells[-1])
+        if cell.source == SETUP:  # after the validation: this cell alone may fetch something
+            cells[-1] = replace(cells[-1], source=setup_cell(course_address()))
     title = re.match(r"# (.+)", cells[0].source if cells else "")
     if title is None:
         raise SourceError(f"{path}:1: the first cell must be markdown that starts with the chapter's title, `# ...`")
@@ -209,6 +214,8 @@ def render(chapter: Chapter, *, answers: bool) -> str:
 def _render_cell(chapter: Chapter, cell: SourceCell, answers: bool, seen: dict[str, int]) -> dict:
     source = cell.source if answers or cell.exercise is None else _strip(cell.source, cell.exercise)
     if cell.kind == "markdown":
+        if cell is chapter.cells[0] and not answers and (link := colab_link(course_address(), chapter.name)):
+            source = source.replace("\n", f"\n\n{BADGE.format(link)}\n", 1)
         source = source.replace("{{exercises}}", _exercise_table(chapter))
         source = IMAGE.sub(lambda match: f"![{match[1]}]({_data_uri(match[2])})", source)
     digest = hashlib.sha256(f"{cell.kind}\n{cell.source}".encode()).hexdigest()[:12]
@@ -252,7 +259,8 @@ def _data_uri(name: str) -> str:
     content = (ROOT / "solutions" / name).read_bytes()
     if len(content) > MAX_IMAGE_BYTES:
         raise SourceError(f"solutions/{name}: {len(content):,} bytes; inline images have at most {MAX_IMAGE_BYTES:,}")
-    return "data:image/png;base64," + base64.b64encode(content).decode()
+    kind = "svg+xml" if name.endswith(".svg") else "png"
+    return f"data:image/{kind};base64," + base64.b64encode(content).decode()
 
 
 def _nbgrader(source: str, name: str, points: int | None) -> dict:
