@@ -11,3 +11,4 @@ A learner reads the modules; nobody has to open the sub-packages: `course` build
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent  # the course's folder
+ASSETS = ROOT / "utils" / "assets"  # weights and tables, each with its card

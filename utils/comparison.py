@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from utils.datasets import ASSETS, read_table
+from utils import ASSETS
+from utils.datasets import read_table
 from utils.metrics import roc_auc
 from utils.probes import minimise_log_loss
 from utils.sae_probes import select_latents

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-ASSETS = Path(__file__).resolve().parent / "assets"
+from utils import ASSETS
 
 # The nouns of "who is the agent", in fixed order: two animals and two occupations make one group.
 # Names that end in -er or -or occur among both (tiger, doctor), so that the ending does not give the class away.

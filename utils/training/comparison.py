@@ -22,8 +22,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 
+from utils import ASSETS
 from utils.comparison import FAMILIES, Scores, compare, standardise
-from utils.datasets import ASSETS
 from utils.tasks import REGIMES, load_tasks
 from utils.training.trainer import CHECKPOINTS, describe_hardware
 

@@ -38,11 +38,10 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from utils import facts
+from utils import ASSETS, facts
 from utils.metrics import bootstrap_interval
 from utils.training.trainer import CHECKPOINT_SECONDS, CHECKPOINTS, MuonTrainer, export_weights, write_card
 
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
 EVALUATE_EVERY = 100  # steps: one point of the training curve
 CONTEXT = 48  # tokens of a document
 TOPIC_WEIGHTS = {"cities": 30, "capitals": 15, "continents": 12, "currencies": 13, "larger": 15, "smaller": 15}

@@ -38,12 +38,12 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from utils import ASSETS
 from utils.othello import random_games, replay_games, to_tokens, token_squares
 from utils.training.trainer import CHECKPOINT_SECONDS, CHECKPOINTS, MuonTrainer, export_weights, write_card
 
 Batch = tuple[Int[Tensor, "game pos"], Bool[Tensor, "game pos token"]]  # tokens; which tokens are legal next
 
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
 STEPS_PER_DRAW = 32  # games are drawn for so many steps at once: one step's games are too few to be fast
 TRAINING_SEEDS = 2**31  # seeds of training games start here; a seed below gives games that no model here was trained on
 HELD_OUT_SEED = TRAINING_SEEDS - 1

