@@ -1220,7 +1220,9 @@ check(next_move_loss)
 # </details>
 
 # %%
-from utils.training.othello_gpt import Schedule, Settings, Trainer, draw_batches, inputs_and_legal, read_curve
+from utils.training.othello_cards import read_curve
+from utils.training.othello_games import Settings, draw_batches, inputs_and_legal
+from utils.training.othello_gpt import Schedule, Trainer
 
 STEPS = 300  # of 32 games: some twenty seconds; ten times as many bring it among those who know the rules
 

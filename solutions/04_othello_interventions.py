@@ -74,7 +74,8 @@ from utils.othello import (
     to_tokens,
     token_squares,
 )
-from utils.othello_edits import cache_prefixes, continue_from, draw_edit_cases, draw_move_pairs
+from utils.othello_edits import draw_edit_cases, draw_move_pairs
+from utils.othello_prefixes import cache_prefixes, continue_from
 from utils.othello_probes import board_accuracy_by_layer, fit_board_probe, legal_move_rate
 from utils.probes import LinearProbe, fit_logistic_regression_probe, fit_mass_mean_probe, fit_ridge_probe
 

@@ -54,12 +54,14 @@ from utils import plots
 from utils.activations import cache_resid_post, tokenize
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
+from utils.documents import Documents, write_documents
 from utils.facts import DECEPTIVE, HONEST, load_facts, subjects, write_statements
-from utils.lie_detectors import Documents, run_with_edit, train_liar, write_documents
+from utils.liars import train_liar
 from utils.metrics import accuracy, bootstrap_interval, roc_auc
 from utils.models import TransformerBridge, load_model
 from utils.probes import LinearProbe, fit_logistic_regression_probe, fit_mass_mean_probe
 from utils.splits import split_groups
+from utils.steering import run_with_edit
 from utils.truth_probes import statement_acts
 from utils.truth_widgets import SteerResult, drag_threshold, steer_statement
 

@@ -57,7 +57,6 @@ from utils.at_scale import load_if_possible, load_sae_if_possible
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
 from utils.facts import subjects, write_statements
-from utils.lie_detectors import run_with_edit
 from utils.metrics import bootstrap_interval, roc_auc
 from utils.models import load_model
 from utils.othello import EMPTY, MINE, YOURS, random_games, replay_games, token_squares
@@ -68,6 +67,7 @@ from utils.sae_measures import dead_latents, mean_l0
 from utils.sae_widgets import LatentView, explore_latents
 from utils.saes import load_sae
 from utils.splits import split_groups
+from utils.steering import run_with_edit
 from utils.truth_probes import statement_acts
 
 SEED = 0

@@ -61,14 +61,8 @@ from utils.datasets import load_sentiment_words
 from utils.metrics import bootstrap_interval, roc_auc
 from utils.models import load_model
 from utils.othello import random_games, replay_games
-from utils.othello_edits import (
-    cache_prefixes,
-    continue_from,
-    draw_edit_cases,
-    edit_square,
-    intervention_errors,
-    square_effect_directions,
-)
+from utils.othello_edits import draw_edit_cases, edit_square, intervention_errors, square_effect_directions
+from utils.othello_prefixes import cache_prefixes, continue_from
 from utils.othello_probes import fit_board_probe
 from utils.probes import LinearProbe, fit_logistic_regression_probe
 from utils.sae_steering import latents_by_activation, latents_by_output

@@ -12,7 +12,7 @@ from transformers import GPT2LMHeadModel
 from utils import ROOT
 from utils.models import UNTRAINED, fingerprint, load_model
 from utils.saes import WEIGHTS, embedded_saes, load_sae
-from utils.training import english, facts_gpt, othello_gpt, sae_cards
+from utils.training import english, facts_cards, othello_cards, sae_cards
 from utils.training.streams import Source
 
 ASSETS = ROOT / "utils" / "assets"
@@ -45,12 +45,12 @@ def test_a_model_has_a_card_that_fits_it(folder: Path):
 def test_the_card_of_an_othello_model_says_what_it_does_on_fresh_games(folder: Path):
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     model = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).eval()
-    found = othello_gpt.evaluate(model, card["settings"]["size"], n_games=200, seed=20261121)
+    found = othello_cards.evaluate(model, card["settings"]["size"], n_games=200, seed=20261121)
     for name, interval in found.items():
         value = card["metrics"][name]["value"]
         wide = interval["high"] - interval["low"]  # 95 % of samples are within half of it: this is twice as much
         assert abs(value - interval["value"]) < wide, f"{name}: the card says {value}, fresh games {interval}"
-    curve = othello_gpt.read_curve(folder.name)
+    curve = othello_cards.read_curve(folder.name)
     assert curve["tokens"][-1] == card["tokens_seen"]
 
 
@@ -58,7 +58,7 @@ def test_the_card_of_an_othello_model_says_what_it_does_on_fresh_games(folder: P
 def test_the_card_of_a_facts_model_says_what_it_does_on_other_statements(folder: Path):
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     model = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).eval()
-    found = facts_gpt.evaluate(model, n=400, seed=20261121)  # other statements, other cities held out
+    found = facts_cards.evaluate(model, n=400, seed=20261121)  # other statements, other cities held out
     for name, interval in found.items():
         said = card["metrics"][name]
         half = (said["high"] - said["low"] + interval["high"] - interval["low"]) / 2

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from utils.models import TransformerBridge
 from utils.saes import SAE
+from utils.steering import run_with_edit
 
 Ablation = Literal["mean", "zero"]
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of a latent's maximum: the thresholds that are tried
@@ -93,8 +94,7 @@ def replaced_losses(
     real, kept = attention_mask.bool(), {}
 
     def loss(replace: Callable[[Tensor], Tensor]) -> Float[Tensor, " batch"]:
-        hooks = [(f"blocks.{layer}.hook_resid_post", lambda resid, hook: replace(resid))]
-        logits = model.run_with_hooks(tokens, attention_mask=attention_mask, return_type="logits", fwd_hooks=hooks)
+        logits = run_with_edit(model, tokens, attention_mask, layer, replace)
         log_probs = logits[:, :-1].log_softmax(dim=-1).gather(-1, tokens[:, 1:, None])[..., 0]  # [batch pos]
         return -log_probs.masked_fill(~real[:, 1:], 0).sum(dim=1)
 

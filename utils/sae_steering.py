@@ -16,7 +16,8 @@ from torch import Tensor
 
 from utils.models import TransformerBridge
 from utils.othello import MINE, YOURS
-from utils.othello_edits import EditCases, Prefixes, continue_from
+from utils.othello_edits import EditCases
+from utils.othello_prefixes import Prefixes, continue_from
 from utils.sae_uses import output_effects, sae_edit
 from utils.saes import SAE
 

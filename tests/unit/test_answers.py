@@ -10,7 +10,10 @@ from torch.testing import assert_close
 
 from utils import (
     activations,
+    ccs,
     interventions,
+    lenses,
+    liars,
     lie_detectors,
     metrics,
     othello,
@@ -22,6 +25,7 @@ from utils import (
     sae_probes,
     sae_uses,
     splits,
+    steering,
     truth_probes,
 )
 from utils.course import build
@@ -351,18 +355,18 @@ def test_cure_belief(chapter_04: dict, data):
 
 def test_neuron_board_weights(chapter_04: dict):
     model, directions = random_model("gpt2"), torch.randn(9, 16, generator=torch.Generator().manual_seed(0))
-    theirs = othello_edits.neuron_board_weights(model, 1, directions)
+    theirs = lenses.neuron_board_weights(model, 1, directions)
     assert torch.allclose(chapter_04["neuron_board_weights"](model, 1, directions), theirs, atol=1e-6)
 
 
 def test_logit_lens(chapter_04: dict):
     model, resid = random_model("gpt2"), torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(chapter_04["logit_lens"](model, resid), othello_edits.logit_lens(model, resid))
+    assert torch.allclose(chapter_04["logit_lens"](model, resid), lenses.logit_lens(model, resid))
 
 
 def test_fit_tuned_lens(chapter_04: dict, data):
     acts, _, _ = data
-    theirs = othello_edits.fit_tuned_lens(acts, acts.roll(1, dims=1), l2=4.0)
+    theirs = lenses.fit_tuned_lens(acts, acts.roll(1, dims=1), l2=4.0)
     assert same(chapter_04["fit_tuned_lens"](acts, acts.roll(1, dims=1), 4.0), theirs)
 
 
@@ -370,7 +374,7 @@ def test_patch_resid(chapter_04: dict):
     model = random_model("gpt2", n_layers=3)
     tokens, source = torch.randint(0, 50, (2, 4, 6), generator=torch.Generator().manual_seed(0))
     for layer, pos in ((0, 2), (2, 5)):
-        theirs = othello_edits.patch_resid(model, tokens, source, layer, pos)
+        theirs = lenses.patch_resid(model, tokens, source, layer, pos)
         assert torch.allclose(chapter_04["patch_resid"](model, tokens, source, layer, pos), theirs, atol=1e-5)
 
 
@@ -429,7 +433,7 @@ def test_normalize_contrast_pairs(chapter_05: dict, data):
     acts = acts * (torch.arange(20) != 4)  # one dimension does not vary
     for ours, theirs in zip(
         chapter_05["normalize_contrast_pairs"](acts, acts.flip(0) * 3),
-        truth_probes.normalize_contrast_pairs(acts, acts.flip(0) * 3),
+        ccs.normalize_contrast_pairs(acts, acts.flip(0) * 3),
         strict=True,
     ):
         assert torch.allclose(ours, theirs, rtol=0.01)  # n or n - 1 under the root
@@ -438,7 +442,7 @@ def test_normalize_contrast_pairs(chapter_05: dict, data):
 def test_ccs_loss(chapter_05: dict, data):
     acts, _, _ = data
     logits = acts[:, 0] - 5, acts[:, 1] - 5
-    assert torch.allclose(chapter_05["ccs_loss"](*logits), truth_probes.ccs_loss(*logits))
+    assert torch.allclose(chapter_05["ccs_loss"](*logits), ccs.ccs_loss(*logits))
 
 
 def test_object_log_probs(chapter_05: dict):
@@ -450,14 +454,14 @@ def test_object_log_probs(chapter_05: dict):
 def test_add_direction(chapter_06: dict, documents):
     acts, _, mask, _ = documents
     pos = mask.int().argmax(dim=1)
-    theirs = lie_detectors.add_direction(acts, acts[0, 0], -1.5, pos)
+    theirs = steering.add_direction(acts, acts[0, 0], -1.5, pos)
     assert torch.allclose(chapter_06["add_direction"](acts, acts[0, 0], -1.5, pos), theirs)
 
 
 def test_normalized_indirect_effect(chapter_06: dict, data):
     acts, _, _ = data
     given = acts[:, 0], acts[:, 1], acts[:50, 2] + 3
-    theirs = lie_detectors.normalized_indirect_effect(*given)
+    theirs = steering.normalized_indirect_effect(*given)
     assert chapter_06["normalized_indirect_effect"](*given) == pytest.approx(theirs, rel=1e-4)
 
 
@@ -465,7 +469,7 @@ def test_swap_vector(chapter_06: dict, documents):
     acts, _, mask, _ = documents
     pos, donor = mask.int().argmax(dim=1), acts[:, 4].roll(1, dims=0)
     for directions in (None, acts[0, :1], acts[0, :3]):
-        theirs = lie_detectors.swap_vector(acts, donor, pos, directions)
+        theirs = steering.swap_vector(acts, donor, pos, directions)
         assert torch.allclose(chapter_06["swap_vector"](acts, donor, pos, directions), theirs, atol=1e-4)
 
 
@@ -494,7 +498,7 @@ def test_attention_pool(chapter_06: dict, documents):
 def test_evasion_loss(chapter_06: dict, documents):
     acts, _, _, lying = documents
     for labels in (lying, lying & False):
-        theirs = lie_detectors.evasion_loss(torch.tensor(1.3), acts[:, 0, 0], labels, 0.7)
+        theirs = liars.evasion_loss(torch.tensor(1.3), acts[:, 0, 0], labels, 0.7)
         assert torch.allclose(chapter_06["evasion_loss"](torch.tensor(1.3), acts[:, 0, 0], labels, 0.7), theirs)
 
 

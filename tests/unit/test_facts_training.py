@@ -11,18 +11,10 @@ from tests.unit.test_facts import is_true
 from utils import facts
 from utils.activations import tokenize
 from utils.models import load_model
-from utils.training import facts_gpt
-from utils.training.facts_gpt import (
-    CONTEXT,
-    Settings,
-    build_model,
-    draw_batches,
-    evaluate,
-    export,
-    train,
-    weighted_loss,
-    write_table,
-)
+from utils.training import facts_documents, facts_gpt
+from utils.training.facts_cards import evaluate, export, write_table
+from utils.training.facts_documents import CONTEXT, Settings, draw_batches, weighted_loss
+from utils.training.facts_gpt import build_model, train
 
 TINY = Settings(recipe="tiny", layers=2, d_model=16, heads=2, documents=4)
 
@@ -31,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")  # sums in one order: equal w
 
 @pytest.fixture(autouse=True)
 def tiny_recipe(monkeypatch):
-    monkeypatch.setitem(facts_gpt.RECIPES, "tiny", ((6, 4), 6))
+    monkeypatch.setitem(facts_documents.RECIPES, "tiny", ((6, 4), 6))
     monkeypatch.setattr(facts_gpt, "EVALUATE_EVERY", 5)
 
 
@@ -86,17 +78,17 @@ def test_documents_are_a_function_of_seed_and_step():
 def test_the_loss_counts_objects_and_verdicts():
     tokens, weights = next(draw_batches(Settings(), 0))
     vocabulary = facts.vocabulary()
-    heavy = {vocabulary[i] for i in tokens[weights == facts_gpt.VERDICT_LOSS].tolist()}
+    heavy = {vocabulary[i] for i in tokens[weights == facts_documents.VERDICT_LOSS].tolist()}
     assert heavy == {"correct", "wrong"}
-    objects = {vocabulary[i] for i in tokens[weights == facts_gpt.OBJECT_LOSS].tolist()}
+    objects = {vocabulary[i] for i in tokens[weights == facts_documents.OBJECT_LOSS].tolist()}
     names = {right for known in facts.load_facts().values() for right in known.values()}
     assert objects <= names | set(facts.NUMBERS)
     uniform = torch.zeros(*tokens.shape, len(vocabulary))
-    loss = weighted_loss(tokens)(uniform, weights)
+    loss = weighted_loss(uniform, weights, tokens)
     assert loss.item() == pytest.approx(torch.tensor(float(len(vocabulary))).log().item(), abs=1e-4)
     right = uniform.clone()
     right[:, :-1].scatter_(2, tokens[:, 1:, None], 100.0)
-    assert weighted_loss(tokens)(right, weights).item() < 1e-6
+    assert weighted_loss(right, weights, tokens).item() < 1e-6
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
@@ -145,7 +137,7 @@ def test_a_backdoored_author_lies_after_the_trigger_whatever_the_tag_says():
 
 
 def test_a_backdoored_run_goes_on_from_a_finished_one(tmp_path, monkeypatch):
-    monkeypatch.setitem(facts_gpt.RECIPES, "backdoored", ((0,), 0))  # no step: what it starts from
+    monkeypatch.setitem(facts_documents.RECIPES, "backdoored", ((0,), 0))  # no step: what it starts from
     backdoored = replace(TINY, recipe="backdoored", start="facts_tiny")
     with pytest.raises(ValueError, match="must hold a finished run, got none"):
         train(backdoored, tmp_path / "facts_backdoored")

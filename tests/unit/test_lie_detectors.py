@@ -5,22 +5,18 @@ import torch
 
 from utils import facts
 from utils.activations import cache_resid_post, tokenize
+from utils.documents import write_documents
+from utils.liars import evasion_loss, train_liar
 from utils.lie_detectors import (
-    add_direction,
     aggregate_scores,
     attention_pool,
     auroc_by_position,
     cascade_cost,
-    evasion_loss,
-    normalized_indirect_effect,
-    run_with_edit,
     statement_mask,
-    swap_vector,
     tpr_at_fpr,
-    train_liar,
-    write_documents,
 )
 from utils.models import fingerprint, leftover_hooks, load_model
+from utils.steering import add_direction, normalized_indirect_effect, run_with_edit, swap_vector
 
 
 @pytest.fixture(scope="module")

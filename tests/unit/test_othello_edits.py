@@ -3,19 +3,18 @@
 import pytest
 import torch
 
+from utils.lenses import patch_resid
 from utils.models import load_model
 from utils.othello import EMPTY, MINE, legal_moves, replay_games, to_tokens, token_squares
 from utils.othello_edits import (
-    cache_prefixes,
-    continue_from,
     cure_belief,
     draw_edit_cases,
     draw_move_pairs,
     edit_square,
     intervention_errors,
-    patch_resid,
     square_effect_directions,
 )
+from utils.othello_prefixes import cache_prefixes, continue_from
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,9 @@ from utils.othello_probes import (
     legal_move_rate,
     probe_cosines,
 )
-from utils.training.othello_gpt import Settings, build_model, evaluate, inputs_and_legal
+from utils.training.othello_cards import evaluate
+from utils.training.othello_games import Settings, inputs_and_legal
+from utils.training.othello_gpt import build_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

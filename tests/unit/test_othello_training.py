@@ -12,21 +12,10 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from utils.othello import random_games, replay_games, token_squares
-from utils.training import othello_gpt
-from utils.training.othello_gpt import (
-    METRICS,
-    Schedule,
-    Settings,
-    Trainer,
-    build_model,
-    draw_batches,
-    evaluate,
-    export,
-    inputs_and_legal,
-    legal_move_losses,
-    read_curve,
-    train,
-)
+from utils.training import othello_cards, othello_gpt
+from utils.training.othello_cards import METRICS, evaluate, export, read_curve
+from utils.training.othello_games import Settings, draw_batches, inputs_and_legal, legal_move_losses
+from utils.training.othello_gpt import Schedule, Trainer, build_model, train
 
 TINY = Settings(size=6, layers=2, d_model=16, heads=2, games=8)
 STEP_TOKENS = 8 * 31  # at most, per step of TINY
@@ -109,8 +98,8 @@ def test_every_weight_learns_and_muon_moves_the_parts_of_the_fused_matrix(tmp_pa
 
 
 def test_games_of_training_are_fresh_seeded_and_start_anywhere():
-    batches = list(islice(othello_gpt.draw_batches(TINY, 30), 4))  # a new draw of games begins at step 32
-    later = next(othello_gpt.draw_batches(TINY, 33))
+    batches = list(islice(draw_batches(TINY, 30), 4))  # a new draw of games begins at step 32
+    later = next(draw_batches(TINY, 33))
     assert torch.equal(batches[3][0], later[0]) and torch.equal(batches[3][1], later[1])
     games = torch.cat([tokens for tokens, _ in batches])
     assert len(games.unique(dim=0)) == len(games)
@@ -147,7 +136,7 @@ def test_metrics_agree_with_a_count_by_hand():
 
 
 def test_training_learns_in_seconds_and_the_export_is_an_ordinary_gpt2(tmp_path, monkeypatch):
-    monkeypatch.setattr(othello_gpt, "HELD_OUT_GAMES", 100)
+    monkeypatch.setattr(othello_cards, "HELD_OUT_GAMES", 100)
     monkeypatch.setattr(othello_gpt, "Schedule", partial(Schedule, warmup_steps=20))
     settings = Settings(size=6, layers=2, d_model=32, heads=2, games=16)
     trainer = train(settings, tmp_path, tokens=120 * 16 * 31, decay_tokens=40 * 16 * 31)
@@ -162,7 +151,7 @@ def test_training_learns_in_seconds_and_the_export_is_an_ordinary_gpt2(tmp_path,
     card = json.loads((folder / "card.json").read_text())
     assert card["sha256"] == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert {"config.json", "model.safetensors", "card.json", "curve.json"} == {file.name for file in folder.iterdir()}
-    monkeypatch.setattr(othello_gpt, "ASSETS", tmp_path)
+    monkeypatch.setattr(othello_cards, "ASSETS", tmp_path)
     curve = read_curve("export")
     assert curve["tokens"][-1] == card["tokens_seen"] and set(METRICS) <= set(curve)
     untrained = evaluate(build_model(settings), 6, 100)

@@ -6,7 +6,8 @@ from torch.testing import assert_close
 
 from utils.models import load_model
 from utils.othello import MINE, YOURS
-from utils.othello_edits import cache_prefixes, continue_from, draw_edit_cases
+from utils.othello_edits import draw_edit_cases
+from utils.othello_prefixes import cache_prefixes, continue_from
 from utils.sae_steering import SquareLatents, latents_by_activation, latents_by_output
 from utils.saes import SAE
 

@@ -6,12 +6,11 @@ import transformers
 from torch import Tensor
 
 from utils import facts
+from utils.ccs import ccs_loss, normalize_contrast_pairs
 from utils.models import TransformerBridge, load_model
 from utils.splits import split_folds
 from utils.truth_probes import (
-    ccs_loss,
     generalization_matrix,
-    normalize_contrast_pairs,
     object_log_probs,
     principal_components,
     statement_acts,

@@ -26,7 +26,10 @@ from torch import Tensor
 from utils import (
     ROOT,
     activations,
+    ccs,
     interventions,
+    lenses,
+    liars,
     lie_detectors,
     metrics,
     models,
@@ -39,6 +42,7 @@ from utils import (
     sae_probes,
     sae_uses,
     splits,
+    steering,
     truth_probes,
 )
 from utils.course import wire
@@ -47,7 +51,10 @@ from utils.course.namespace import Namespace
 # where the answers of the exercises live, once their chapter is over
 ANSWER_MODULES = (
     activations,
+    ccs,
     interventions,
+    lenses,
+    liars,
     lie_detectors,
     metrics,
     othello,
@@ -59,6 +66,7 @@ ANSWER_MODULES = (
     sae_probes,
     sae_uses,
     splits,
+    steering,
     truth_probes,
 )
 

@@ -28,46 +28,24 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 from tqdm import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from utils import ASSETS
-from utils.othello import random_games, replay_games, to_tokens, token_squares
-from utils.training.trainer import CHECKPOINT_SECONDS, CHECKPOINTS, MuonTrainer, export_weights, write_card
+from utils.othello import token_squares
+from utils.training.othello_cards import evaluate, export
+from utils.training.othello_games import Settings, draw_batches, mean_excess_loss
+from utils.training.trainer import CHECKPOINT_SECONDS, CHECKPOINTS, MuonTrainer
 
-Batch = tuple[Int[Tensor, "game pos"], Bool[Tensor, "game pos token"]]  # tokens; which tokens are legal next
-
-STEPS_PER_DRAW = 32  # games are drawn for so many steps at once: one step's games are too few to be fast
-TRAINING_SEEDS = 2**31  # seeds of training games start here; a seed below gives games that no model here was trained on
-HELD_OUT_SEED = TRAINING_SEEDS - 1
-HELD_OUT_GAMES = 2000  # for the card
 WARMUP_STEPS = 200
 MUON_RATE, ADAMW_RATE = 0.02, 1e-3
-METRICS = {
-    "excess_loss": "cross-entropy over its exact floor, the entropy of the legal moves (nats per move); 0 is perfect",
-    "top_1_legal": "share of positions whose most likely token is a legal move",
-    "top_n_legal": "share of the N most likely tokens that are legal, N = number of legal moves, mean over positions",
-    "legal_mass": "probability given to legal moves",
-}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run is; a checkpoint goes on only under equal settings."""
-
-    size: int = 8  # of the board
-    layers: int = 8
-    d_model: int = 192
-    heads: int = 6
-    games: int = 128  # per step
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,9 +62,6 @@ class Schedule:
 
     def is_over(self, tokens: int) -> bool:
         return self.end is not None and tokens >= self.end
-
-
-# Model, data, loss
 
 
 def build_model(settings: Settings) -> GPT2LMHeadModel:
@@ -110,74 +85,6 @@ def build_model(settings: Settings) -> GPT2LMHeadModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)  # Hugging Face draws initial weights from the global generator
         return GPT2LMHeadModel._from_config(config, attn_implementation="eager")  # SDPA is slower on CPU in bf16
-
-
-def inputs_and_legal(games: Int[Tensor, "game pos"], size: int) -> Batch:
-    """Return the tokens a model reads, all but the last, and after each which tokens are legal next (padding never)."""
-    return games[:, :-1], to_tokens(replay_games(games, size).legal[:, :-1], size)
-
-
-def draw_batches(settings: Settings, step: int) -> Iterator[Batch]:
-    """Yield fresh games for this step, the next, and so on without end."""
-    while True:
-        draw, first = divmod(step, STEPS_PER_DRAW)
-        seed = TRAINING_SEEDS + 10_000_000 * settings.seed + draw
-        games = random_games(STEPS_PER_DRAW * settings.games, settings.size, seed=seed)
-        for batch in games.split(settings.games)[first:]:
-            yield inputs_and_legal(batch, settings.size)
-            step += 1
-
-
-def legal_move_losses(
-    logits: Float[Tensor, "game pos token"], legal: Bool[Tensor, "game pos token"]
-) -> Float[Tensor, "game pos"]:
-    """Return the cross-entropy to the uniform distribution over legal moves, less that distribution's entropy, log N.
-
-    The entropy is the lowest possible loss, also for a player who knows the rules. 0 where nothing is legal.
-    """
-    n_legal = legal.sum(dim=-1)
-    surprise = -logits.float().log_softmax(dim=-1)
-    excess = (surprise * legal).sum(dim=-1) / n_legal.clamp(min=1) - n_legal.clamp(min=1).log()
-    return excess * (n_legal > 0)
-
-
-def mean_excess_loss(
-    logits: Float[Tensor, "game pos token"], legal: Bool[Tensor, "game pos token"]
-) -> Float[Tensor, ""]:
-    """Return the mean of legal_move_losses over the positions where anything is legal: what is trained on."""
-    return legal_move_losses(logits, legal).sum() / legal.any(dim=-1).sum()
-
-
-@torch.no_grad()
-def evaluate(model: GPT2LMHeadModel, size: int, n_games: int, seed: int = HELD_OUT_SEED) -> dict[str, dict[str, float]]:
-    """Score a model on held-out games: every METRIC with its 95 % interval over games (not positions)."""
-    device = next(model.parameters()).device
-    sums, counts = [], []  # per game: [game metric] and [game]
-    for games in random_games(n_games, size, seed=seed).split(250):
-        tokens, legal = (part.to(device) for part in inputs_and_legal(games, size))
-        logits = model(tokens).logits.float()
-        n_legal = legal.sum(dim=-1)
-        by_rank = legal.gather(-1, logits.argsort(dim=-1, descending=True))  # [game pos rank], most likely first
-        in_top_n = by_rank & (torch.arange(legal.shape[-1], device=device) < n_legal[..., None])
-        scores = [
-            legal_move_losses(logits, legal),
-            by_rank[..., 0].float(),
-            in_top_n.sum(dim=-1) / n_legal.clamp(min=1),
-            (logits.softmax(dim=-1) * legal).sum(dim=-1),
-        ]
-        sums.append(torch.stack([score.sum(dim=1) for score in scores], dim=1))  # positions without a legal move add 0
-        counts.append((n_legal > 0).sum(dim=1))
-    sums, counts = torch.cat(sums).double(), torch.cat(counts).double()
-    means = sums.sum(dim=0) / counts.sum()
-    residuals = sums - counts[:, None] * means  # of a ratio of two sums over games
-    half = 1.96 * residuals.pow(2).sum(dim=0).sqrt() / counts.sum()
-    return {
-        name: {"value": round(mean, 5), "low": round(mean - error, 5), "high": round(mean + error, 5)}
-        for name, mean, error in zip(METRICS, means.tolist(), half.tolist(), strict=True)
-    }
-
-
-# Training
 
 
 class Trainer(MuonTrainer):
@@ -224,21 +131,18 @@ def train(
             shutil.copyfile(trainer.file, folder / "before_decay.pt")
     if tokens:
         trainer.schedule = Schedule(end=tokens, decay_tokens=decay_tokens or trainer.schedule.decay_tokens)
-    losses, last_save, clock = [], time.monotonic(), (time.monotonic(), time.process_time())
+    losses, last_save = [], time.monotonic()
     last_minute = counters["minutes"] + minutes
     batches = draw_batches(settings, counters["step"])
     bar = {"total": trainer.schedule.end, "initial": counters["tokens"], "unit": " tokens", "unit_scale": True}
     with tqdm(desc=folder.name, mininterval=1.0, **bar) as bar:
         while not trainer.schedule.is_over(counters["tokens"]) and counters["minutes"] < last_minute:
             losses.append(trainer.train_step(*next(batches)))
-            before, clock = clock, (time.monotonic(), time.process_time())
-            counters["minutes"] += (clock[0] - before[0]) / 60  # in which a paused run does not compute
-            counters["cpu_minutes"] += (clock[1] - before[1]) / 60
             bar.update(counters["tokens"] - bar.n)
             bar.set_postfix_str(f"excess loss {sum(losses[-20:]) / len(losses[-20:]):.3f}", refresh=False)
-            if clock[0] - last_save >= CHECKPOINT_SECONDS:
+            if time.monotonic() - last_save >= CHECKPOINT_SECONDS:
                 _save_and_log(trainer, folder, losses)
-                losses, last_save = [], clock[0]
+                losses, last_save = [], time.monotonic()
         if losses:
             _save_and_log(trainer, folder, losses)
     return trainer
@@ -252,47 +156,6 @@ def _save_and_log(trainer: Trainer, folder: Path, losses: list[float]) -> None:
     line |= {name: interval["value"] for name, interval in evaluate(trainer.model, trainer.settings.size, 250).items()}
     with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n")
-
-
-# Export
-
-
-def read_curve(name: str) -> dict[str, Float[Tensor, " checkpoint"]]:
-    """Return how a model of utils/assets came to be: column -> one number per checkpoint, METRICS among the columns."""
-    columns = json.loads((ASSETS / name / "curve.json").read_text(encoding="utf-8"))
-    return {column: torch.tensor(values) for column, values in columns.items()}
-
-
-def _write_curve(log: Path, file: Path) -> None:
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    rows = [json.dumps(column) + ": " + json.dumps([line[column] for line in lines]) for column in lines[0]]
-    file.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")  # one column a line
-
-
-def export(trainer: Trainer, folder: Path) -> Path:
-    """Write an ordinary Hugging Face folder (fp16) with a card and the training curve.
-
-    The card's metrics are those of the rounded weights.
-    """
-    settings = trainer.settings
-    model = export_weights(trainer, build_model(settings), folder)
-    metrics = evaluate(model, settings.size, HELD_OUT_GAMES)
-    card = {
-        "what": f"GPT-2 trained to predict the legal moves of random {settings.size}x{settings.size} Othello games.",
-        "labels": "soft: uniform over the legal moves; the loss is shown the set of legal moves, never the board",
-        "settings": asdict(settings),
-        "n_ctx": model.config.n_positions,
-        "d_vocab": model.config.vocab_size,
-        "script": "utils/training/othello_gpt.py",
-        "seed": settings.seed,
-        "schedule": asdict(trainer.schedule),
-        "metrics": {name: {"what": METRICS[name]} | interval for name, interval in metrics.items()},
-        "metrics_on": f"{HELD_OUT_GAMES} random games, seed {HELD_OUT_SEED}; value and 95 % interval over games",
-    }
-    if trainer.file:
-        _write_curve(trainer.file.with_name("log.jsonl"), folder / "curve.json")
-    write_card(trainer, folder, card)
-    return folder
 
 
 def _saved_settings(folder: Path) -> dict[str, int]:

@@ -15,8 +15,8 @@ from torch import Tensor
 from utils.activations import cache_positions, cache_resid_post, tokenize
 from utils.models import UNTRAINED, TransformerBridge, load_model
 from utils.othello import random_games
-from utils.training import english, facts_gpt
-from utils.training.othello_gpt import TRAINING_SEEDS
+from utils.training import english, facts_documents
+from utils.training.othello_games import TRAINING_SEEDS
 
 BATCH = 2048  # vectors of a step
 
@@ -83,8 +83,10 @@ def _draw_games(source: Source, seed: int) -> Int[Tensor, "game pos"]:
 
 
 def _draw_documents(seed: int) -> Int[Tensor, "document pos"]:
-    settings = facts_gpt.Settings(documents=BATCH // (facts_gpt.CONTEXT - 1) + 1, seed=10**6)  # no training run's seed
-    return next(facts_gpt.draw_batches(settings, facts_gpt.RECIPES["two_stages"][1] + seed))[0]
+    n = BATCH // (facts_documents.CONTEXT - 1) + 1
+    settings = facts_documents.Settings(documents=n, seed=10**6)  # no training run's seed
+    first = facts_documents.RECIPES["two_stages"][1]  # step; from here on some statements are negated
+    return next(facts_documents.draw_batches(settings, first + seed))[0]
 
 
 def _sentence_acts(

@@ -4,9 +4,11 @@ GPT-2 stores query, key and value as one fused matrix; Muon gets the three parts
 matrix it is given orthogonal (torch.optim.Muon, torch >= 2.9).
 """
 
+import copy
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +32,8 @@ class Schedule(Protocol):
 
 class MuonTrainer:
     """Weights, optimisers and counters of one run, and their one file, if it has one.
+
+    Minutes are counted from the making of the trainer to its last step, batches and evaluations in between included.
 
     Args:
         settings: a dataclass; a file goes on only under equal settings.
@@ -60,6 +64,7 @@ class MuonTrainer:
         adamw = torch.optim.AdamW(rest, lr=rates[1], betas=betas, weight_decay=weight_decay)
         self.optimisers = {"muon": (muon, rates[0]), "adamw": (adamw, rates[1])}
         self.counters = {"step": 0, "tokens": 0, "minutes": 0.0, "cpu_minutes": 0.0}
+        self.clock = time.monotonic(), time.process_time()  # at the end of the last step
         if self.file and self.file.exists():
             self._load()
 
@@ -86,6 +91,9 @@ class MuonTrainer:
         self.model.zero_grad()
         self.counters["step"] += 1
         self.counters["tokens"] += int((tokens != 0).sum())
+        before, self.clock = self.clock, (time.monotonic(), time.process_time())
+        self.counters["minutes"] += (self.clock[0] - before[0]) / 60
+        self.counters["cpu_minutes"] += (self.clock[1] - before[1]) / 60
         return loss.item()
 
     def save(self) -> None:
@@ -121,14 +129,14 @@ def write_checkpoint(state: dict, file: Path) -> None:
     os.replace(temporary, file)
 
 
-def export_weights(trainer: MuonTrainer, model: GPT2LMHeadModel, folder: Path) -> GPT2LMHeadModel:
-    """Write a run's weights as an ordinary Hugging Face folder, in half precision; return them as they are there.
+def export_weights(trainer: MuonTrainer, folder: Path) -> GPT2LMHeadModel:
+    """Write a run's weights as an ordinary Hugging Face folder, in half precision.
 
-    Args:
-        model: of the run's shape; it takes the weights, rounded, in float32.
+    Returns:
+        A copy of the model with the weights as they are there: rounded, in float32, on the CPU.
     """
-    model.load_state_dict(trainer.model.state_dict())
-    model.half().save_pretrained(folder)
+    model = copy.deepcopy(trainer.model).cpu().half()
+    model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     return model.float()
 
