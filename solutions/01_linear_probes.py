@@ -50,7 +50,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from utils import plots
+from utils import plots, point_plots
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
 from utils.datasets import load_sentiment_words
@@ -705,7 +705,7 @@ def predict_colours(acts: Float[Tensor, "name d_model"]) -> Float[Tensor, "test_
 predictions = predict_colours(acts_colours[layers.index(layer)])
 shown = list(range(3, len(test_names), 8))
 # figure: 01_swatches
-plots.plot_swatches(
+point_plots.plot_swatches(
     [colours.names[test_names[i]] for i in shown],
     true=rgb[test_names][shown],
     predicted=predictions[shown],
@@ -835,7 +835,7 @@ def predict_places(inputs, groups, targets) -> Float[Tensor, "city target"]:
 # %%
 predicted_points = predict_places([acts_places[layers.index(layer)]] * 5, places.names, points)
 # figure: 01_world_map
-plots.plot_world_map(
+point_plots.plot_world_map(
     places,
     predicted_points,
     shown=range(20, 2500, 85),
@@ -1375,7 +1375,7 @@ flat[:, 0] += torch.where(flat_labels, 0.8, -0.8)
 
 # %%
 mass_mean = fit_mass_mean_probe(flat, flat_labels)
-plots.plot_classes(flat, flat_labels, probes={"mass-mean": mass_mean}, title="Two classes, one disturbance")
+point_plots.plot_classes(flat, flat_labels, probes={"mass-mean": mass_mean}, title="Two classes, one disturbance")
 
 # %% tags=["solution"]
 assert 0.76 < ((mass_mean(flat) > 0) == flat_labels).float().mean() < 0.82
@@ -1603,7 +1603,7 @@ check(fit_logistic_regression_probe)
 # %%
 logistic = fit_logistic_regression_probe(flat, flat_labels, l2=0.01)
 # figure: 01_two_directions
-plots.plot_classes(
+point_plots.plot_classes(
     flat,
     flat_labels,
     probes={"mass-mean": mass_mean, "logistic regression": logistic},

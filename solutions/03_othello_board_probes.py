@@ -54,7 +54,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from utils import boards as pictures
-from utils import plots
+from utils import heat_maps, plots
 from utils.activations import cache_positions, cache_resid_post, tokenize
 from utils.board_widgets import GameView, explore_games
 from utils.course.check import check, progress, start_chapter
@@ -1121,11 +1121,12 @@ outside = token_squares()  # the four centre squares are never empty: no directi
 
 # %%
 # figure: 03_cosines
-pictures.plot_square_values(
+heat_maps.plot_square_values(
     cosines[:, 1],
     title="Black against white: the probes of black's and of white's turns",
     value_title="cosine",
     value_range=(-1, 1),
+    centre=0,
 )
 
 # %% [markdown]

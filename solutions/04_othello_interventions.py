@@ -55,7 +55,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from utils import boards as pictures
-from utils import plots
+from utils import heat_maps, plots
 from utils.activations import cache_positions, cache_resid_post
 from utils.board_widgets import EditExample, EditResult, edit_board
 from utils.course.check import check, progress, start_chapter
@@ -1199,11 +1199,12 @@ plots.plot_lines_by_layer(
 # %%
 # figure: 04_neuron
 layer, neuron = divmod(int(table.abs().amax(dim=2).argmax()), table.shape[1])
-pictures.plot_square_values(
+heat_maps.plot_square_values(
     table[layer, neuron],
     title=f"What neuron {neuron} of layer {layer} writes",
     value_title="cosine with the square's effect",
     value_range=(-1, 1),
+    centre=0,
 )
 
 # %% [markdown]

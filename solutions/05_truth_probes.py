@@ -55,7 +55,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from utils import plots
+from utils import heat_maps, plots, point_plots
 from utils.activations import cache_resid_post, tokenize
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
@@ -367,7 +367,7 @@ shown = {name: project(at_object(name, test["affirmed"])) for name in ("match", 
 
 # %%
 # figure: 05_affirmed_pca
-plots.plot_scatter_grid(
+point_plots.plot_scatter_grid(
     {
         f"{name.replace('_', ', ')}: PC1 {shares[0]:.0%}": (points, test["affirmed"].labels, None)
         for name, (points, shares) in shown.items()
@@ -599,7 +599,7 @@ views = {name: view_world(name) for name in ("affirmed", "match", "truth")}
 # %%
 # figure: 05_worlds_pca
 row = LAYERS.index(READ_LAYER)
-plots.plot_scatter_grid(
+point_plots.plot_scatter_grid(
     {name: (view.points[row, ::3], view.labels[::3], view.negated[::3]) for name, view in views.items()},
     title=f"Every third statement about held-out cities, object's token, layer {READ_LAYER}",
     texts={name: view.texts[::3] for name, view in views.items()},
@@ -833,13 +833,15 @@ def interval(judged: Bool[Tensor, " statement"], test_set: int) -> str:
 # %%
 def draw_matrix(name: str):
     """The matrix of a world, with intervals where the mouse is."""
-    return plots.plot_matrix(
+    return heat_maps.plot_matrix(
         right[name][DRAWN].float().mean(dim=-1),
         rows=[names[row] for row in DRAWN],
         columns=names,
         title=f"{name.replace('_', ', ')}: object's token, layer {READ_LAYER}",
         x_title="scored on",
         y_title="fitted on",
+        value_title="accuracy",
+        centre=0.5,
         texts=[[interval(right[name][row, column], column) for column in range(len(sets))] for row in DRAWN],
     )
 
@@ -1002,7 +1004,7 @@ for name in worlds:
 
 # %%
 # figure: 05_two_directions
-plots.plot_scatter_grid(
+point_plots.plot_scatter_grid(
     {name: tuple(part[::3] for part in panel) for name, panel in panels.items()},
     title=f"Cities along two directions that five other topics gave (object, layer {READ_LAYER})",
     x_title="along t_general",

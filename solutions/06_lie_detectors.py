@@ -50,7 +50,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize, softplus
 
-from utils import plots
+from utils import heat_maps, plots
 from utils.activations import cache_resid_post, tokenize
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
@@ -418,15 +418,16 @@ swapped = {
 }
 
 # %%
-plots.plot_matrix(
+heat_maps.plot_matrix(
     torch.stack([effect.mean(dim=1) for effect in swapped.values()]),
     rows=list(swapped),
     columns=[f"layer {layer}" for layer in LAYERS],
     title="The whole vector swapped: normalised indirect effect on the verdict",
     x_title="after block",
     y_title="token and donor",
-    centre=0.0,
-    limits=(-1, 1),
+    value_title="effect",
+    value_range=(-1, 1),
+    centre=0,
 )
 
 # %% tags=["solution"]

@@ -51,7 +51,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
-from utils import plots, sae_plots
+from utils import heat_maps, sae_plots
 from utils.activations import cache_positions, cache_resid_post
 from utils.at_scale import load_if_possible, load_sae_if_possible
 from utils.course.check import check, progress, start_chapter
@@ -1030,15 +1030,14 @@ rates = torch.tensor([[mean_coverage(latents, holds) for holds in kinds.values()
 
 # %%
 # figure: 07_kinds
-plots.plot_matrix(
+heat_maps.plot_matrix(
     rates,
     rows=list(compared),
     columns=list(kinds),
     title="What single latents find: mean F1 over squares, held-out games",
     x_title="property of a square",
     y_title="list of directions",
-    centre=0.0,
-    limits=(0, 1),
+    value_title="mean F1",
 )
 
 # %% [markdown]

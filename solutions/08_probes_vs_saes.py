@@ -51,7 +51,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similarity, normalize
 
-from utils import plots, sae_plots, sae_uses
+from utils import heat_maps, plots, sae_plots, sae_uses
 from utils.activations import cache_positions, cache_resid_post, tokenize
 from utils.at_scale import load_if_possible, load_sae_if_possible
 from utils.comparison import compare, load_table
@@ -412,13 +412,15 @@ validation_auroc, test_auroc = compare(tasks, list(REGIMES), NAMES, seed=SEED)  
 is_sae = torch.tensor([name.startswith("sae") for name in NAMES])
 
 # %%
-plots.plot_matrix(
+heat_maps.plot_matrix(
     test_auroc.mean(dim=0).float(),
     rows=list(REGIMES),
     columns=NAMES,
     title="Test AUROC, mean over 27 tasks",
     x_title="family, configuration chosen by validation",
     y_title="regime",
+    value_title="AUROC",
+    centre=0.5,
 )
 
 # %% [markdown]
@@ -646,13 +648,15 @@ for what, added in (("SAE", in_table), ("random dictionary", rival)):
 
 # %%
 best_of = table.test.mean(dim=(0, 1))  # [regime family]
-plots.plot_matrix(
+heat_maps.plot_matrix(
     best_of.T.float(),
     rows=table.families,
     columns=list(REGIMES),
     title="Test AUROC of all families, mean over 27 tasks and three draws",
     x_title="regime",
     y_title="family",
+    value_title="AUROC",
+    centre=0.5,
 )
 
 # %% tags=["solution"]

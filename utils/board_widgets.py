@@ -12,9 +12,11 @@ import ipywidgets
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from utils.boards import BORDER, EDGE, GROUND, INK, SQUARE, STATE_NAMES, as_img, draw_board, draw_legend
+from utils.boards import BORDER, EDGE, SQUARE, STATE_NAMES, draw_board, draw_legend
 from utils.course.feedback import GREEN, RED, Card
 from utils.othello import EMPTY, MINE, PADDING, YOURS, legal_moves, square_name, token_squares
+from utils.style import GROUND, INK
+from utils.svg import as_img
 from utils.widgets import Explorer, static_card
 
 # true state -> what the first, third, ... and the second, fourth, ... click on a square make of it

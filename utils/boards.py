@@ -1,4 +1,4 @@
-"""Boards of Othello as pictures: a drawing (SVG) of each, figures of several side by side, maps over the squares.
+"""Boards of Othello as pictures: a drawing (SVG) of each, and figures of several side by side.
 
     drawing = draw_board(board, legal=legal, title="After move 20")   # board [square] in EMPTY, MINE, YOURS
     plot_boards([drawing, draw_board(believed, truth=board)], title="True and believed")
@@ -7,7 +7,6 @@ MINE is a full blue disc, YOURS an orange ring, so that they can be told apart i
 light ground: they look the same on a light and on a dark page.
 """
 
-import base64
 import html
 import re
 import textwrap
@@ -18,16 +17,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from utils import svg
 from utils.othello import EMPTY, MINE, YOURS, square_name
-from utils.plots import BLUE, ORANGE
+from utils.style import BLUE, FIELD, GROUND, INK, ORANGE, RED, TEAL, finish
 
 SQUARE, EDGE, BORDER = 40, 26, 12  # pixels at full size: a square, the side with the names, the sides without
-GROUND, FIELD, INK, FAINT = "#ffffff", "#e9ecef", "#1f242b", "#5f6670"
-TEAL, RED = "#21918c", "#c4122f"  # probabilities (the middle of Viridis), marks
 STATE_NAMES = {EMPTY: "empty", MINE: "mine", YOURS: "yours"}
 SHOWN_FROM = 0.01  # smaller probabilities tint their square, but their number is left out
 LEGEND_WIDTH = 700
-_FONT = "system-ui,-apple-system,Segoe UI,Roboto,Helvetica,Arial,sans-serif"
+_GROUND = f'<rect width="100%" height="100%" rx="8" fill="{GROUND}"/>'
 # What can stand on a square, drawn on [0, SQUARE] in both directions, and what the legend says of it.
 _SIGNS = {
     "mine": (f'<circle cx="20" cy="20" r="15" fill="{BLUE}"/>', "mine (whoever moves next)"),
@@ -70,17 +68,14 @@ def draw_board(
     size = _check_board(board, "board")
     _check_fits(board, legal=legal, probabilities=probabilities, truth=truth)
     marks = dict(marks or {})
-    head = [(line, 'font-size="15" font-weight="600"', INK) for line in textwrap.wrap(title, 5 * size)]
-    head += [(line, 'font-size="13"', FAINT) for line in textwrap.wrap(subtitle, 6 * size)]
-    parts = [
-        f'<text x="{EDGE}" y="{BORDER + 8 + 19 * i}" {look} fill="{fill}">{html.escape(line)}</text>'
-        for i, (line, look, fill) in enumerate(head)
-    ]
+    head = [(line, {"size": 15, "fill": INK, "bold": True}) for line in textwrap.wrap(title, 5 * size)]
+    head += [(line, {}) for line in textwrap.wrap(subtitle, 6 * size)]
+    parts = [_GROUND, *(svg.text(EDGE, BORDER + 8 + 19 * i, line, **look) for i, (line, look) in enumerate(head))]
     top = EDGE + 19 * len(head)
     for i in range(size):
-        middle, look = SQUARE * i + SQUARE // 2, f'font-size="13" text-anchor="middle" fill="{FAINT}"'
-        parts.append(f'<text x="{EDGE + middle}" y="{top - 8}" {look}>{"abcdefgh"[i]}</text>')
-        parts.append(f'<text x="{EDGE // 2}" y="{top + middle + 5}" {look}>{i + 1}</text>')
+        middle = SQUARE * i + SQUARE // 2
+        parts.append(svg.text(EDGE + middle, top - 8, "abcdefgh"[i], anchor="middle"))
+        parts.append(svg.text(EDGE // 2, top + middle + 5, str(i + 1), anchor="middle"))
     states, true = board.tolist(), (board if truth is None else truth).tolist()
     is_legal = [False] * len(board) if legal is None else legal.tolist()
     shares = [None] * len(board) if probabilities is None else probabilities.tolist()
@@ -93,7 +88,7 @@ def draw_board(
     if marks or (played is not None and not 0 <= played < len(board)):
         raise ValueError(f"marks and played must be squares 0 to {len(board) - 1}, got {[*marks, played]}")
     width = EDGE + SQUARE * size + BORDER
-    return _svg(width, top + SQUARE * size + BORDER, parts, f"board {title} {subtitle}")
+    return svg.draw(width, top + SQUARE * size + BORDER, parts, f"board {title} {subtitle}")
 
 
 def draw_legend(*drawings: str, width: int = LEGEND_WIDTH) -> str:
@@ -101,27 +96,16 @@ def draw_legend(*drawings: str, width: int = LEGEND_WIDTH) -> str:
     everything = "".join(drawings)
     entries = [(name, words) for name, (_, words) in _SIGNS.items() if words and f'class="{name}"' in everything]
     marks = dict.fromkeys(re.findall(r'class="mark" aria-label="([^"]*)"', everything))  # each once, in their order
-    x, y, parts = BORDER, 6, []
+    x, y, parts = BORDER, 6, [_GROUND]
     for name, words in [*entries, *(("mark", html.unescape(mark)) for mark in marks)]:
         length = 44 + 7.1 * len(words)  # 13 px letters of the widest of the fonts
         if x > BORDER and x + length > width:
             x, y = BORDER, y + 24
         ground = _SIGNS["mine"][0] if name == "played" else f'<rect width="40" height="40" fill="{FIELD}"/>'
-        parts.append(f'<g transform="translate({x:g},{y}) scale(0.45)">{ground}{_sign(name)}</g>')
-        parts.append(f'<text x="{x + 24:g}" y="{y + 14}" font-size="13" fill="{INK}">{html.escape(words)}</text>')
+        parts.append(f'<g transform="translate({x:g},{y}) scale(0.45)">{ground}{sign(name)}</g>')
+        parts.append(svg.text(x + 24, y + 14, words, fill=INK))
         x += length
-    return _svg(width, y + 24, parts, "legend")
-
-
-def as_image(drawing: str) -> str:
-    """Turn a drawing into the address of an image, for <img src="..."> and for plotly."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}"
-
-
-def as_img(drawing: str) -> str:
-    """A drawing as an HTML image, for pages that let no SVG in; its aria-label becomes the words in its place."""
-    label = re.search(r'aria-label="([^"]*)"', drawing)[1]
-    return f'<img alt="{label}" src="{as_image(drawing)}">'
+    return svg.draw(width, y + 24, parts, "legend")
 
 
 def plot_boards(drawings: Mapping[str, str] | Sequence[str], *, title: str) -> go.Figure:
@@ -139,12 +123,12 @@ def plot_boards(drawings: Mapping[str, str] | Sequence[str], *, title: str) -> g
         raise ValueError(
             "drawings must be a list or dict of results of draw_board, at least one; write [drawing] for one"
         )
-    figure, sizes = go.Figure(), [_size(board) for board in boards]
+    figure, sizes = go.Figure(), [svg.size_of(board) for board in boards]
     width, height = sum(w for w, _ in sizes), max(h for _, h in sizes)
     shared = {"xref": "x", "yref": "y", "yanchor": "bottom", "sizing": "stretch"}
     left, x, y, text = 0, [], [], []
     for i, (board, (w, h)) in enumerate(zip(boards, sizes, strict=True)):
-        figure.add_layout_image(source=as_image(board), x=left, y=0, sizex=w, sizey=h, **shared)
+        figure.add_layout_image(source=svg.as_image(board), x=left, y=0, sizex=w, sizey=h, **shared)
         if names:
             look = {"showarrow": False, "xanchor": "left", "yanchor": "bottom", "font_size": 14}
             figure.add_annotation(x=left + EDGE / 2, y=h, text=f"<b>{html.escape(names[i])}</b>", **look)
@@ -156,60 +140,16 @@ def plot_boards(drawings: Mapping[str, str] | Sequence[str], *, title: str) -> g
     marker = {"size": 20, "opacity": 0}  # not seen, but found by the mouse
     figure.add_scatter(x=x, y=y, mode="markers", marker=marker, hovertext=text, hoverinfo="text", showlegend=False)
     legend = draw_legend(*boards, width=min(width, LEGEND_WIDTH))
-    below = _size(legend)[1] * width / _size(legend)[0]
-    figure.add_layout_image(source=as_image(legend), x=0, y=-below, sizex=width, sizey=below, **shared)
+    below = svg.size_of(legend)[1] * width / svg.size_of(legend)[0]
+    figure.add_layout_image(source=svg.as_image(legend), x=0, y=-below, sizex=width, sizey=below, **shared)
     above = 40 if names else 0
     quiet = {"visible": False, "fixedrange": True, "constrain": "domain"}
     figure.update_xaxes(range=[0, width], **quiet)
     figure.update_yaxes(range=[-below, height + above], scaleanchor="x", **quiet)
     full = LEGEND_WIDTH * (below + height + above) / width  # where the notebook is as wide as the legend
-    return _finish(figure, title, min(470, round(full) + 50)).update_layout(hovermode="closest")
-
-
-def plot_square_values(
-    values: Float[Tensor, " square"],
-    *,
-    title: str,
-    value_title: str,
-    value_range: tuple[float, float] = (0, 1),
-) -> go.Figure:
-    """Draw one number for each square as a map over the board: shares in Viridis, signed numbers in RdBu around 0.
-
-    Args:
-        values: NaN leaves a square empty, such as the centre, where nobody ever moves.
-        value_title: of the colour bar, with its unit.
-        value_range: the ends of the colours, from 0 or more upwards, or from -x to x.
-
-    Raises:
-        ValueError: If values are not [square], or the range is neither.
-    """
-    size, (low, high) = _check_size(values, "values"), value_range
-    if not (0 <= low < high or -low == high > 0):
-        raise ValueError(f"value_range must go from 0 or more upwards, or from -x to x, got {value_range}")
-    names = [[square_name(size * row + column, size) for column in range(size)] for row in range(size)]
-    look = {"colorscale": "RdBu" if low < 0 else "Viridis", "zmin": low, "zmax": high, "xgap": 2, "ygap": 2}
-    bar = {
-        "title": {"text": value_title, "side": "bottom"},
-        "orientation": "h",
-        "thickness": 10,
-        "len": 0.4,
-        "y": -0.03,
-    }
-    look |= {"texttemplate": "%{z:.2f}", "textfont_size": 11, "colorbar": bar | {"yanchor": "top", "nticks": 5}}
-    look |= {"customdata": names, "hovertemplate": "%{customdata}: %{z:.3f}<extra></extra>", "hoverongaps": False}
-    rows = [str(row + 1) for row in range(size)]
-    figure = go.Figure(go.Heatmap(z=values.reshape(size, size).tolist(), x=list("abcdefgh"[:size]), y=rows, **look))
-    shared = {"constrain": "domain", "showgrid": False, "type": "category", "ticks": ""}
-    figure.update_xaxes(side="top", **shared)
-    figure.update_yaxes(autorange="reversed", scaleanchor="x", **shared)
-    return _finish(figure, title, 470).update_layout(margin={"l": 30, "t": 70, "b": 60})
-
-
-def _finish(figure: go.Figure, title: str, height: int) -> go.Figure:
-    """What both figures share with all others of the course: the title's place, a quiet background."""
-    title = {"text": title, "font_size": 16, "x": 0.01, "xanchor": "left", "y": 0.97, "yanchor": "top"}
-    margin = {"l": 8, "r": 8, "t": 42, "b": 8}
-    return figure.update_layout(title=title, template="plotly_white", height=height, margin=margin, font_size=13)
+    figure = finish(figure, title)
+    margin = {"l": 8, "r": 8, "t": figure.layout.margin.t - 8, "b": 8}
+    return figure.update_layout(height=min(470, round(full) + margin["t"] + 8), margin=margin, hovermode="closest")
 
 
 def _in_words(state: int, true: int, legal: bool, share: float | None, played: bool, mark: str | None) -> str:
@@ -231,48 +171,28 @@ def _in_signs(state: int, true: int, legal: bool, share: float | None, played: b
     signs = [f'<rect x="1" y="1" width="38" height="38" fill="{FIELD}"/>']
     number = f"{100 * share:.0f}" if share is not None and share >= SHOWN_FROM else ""
     if share is not None and state == EMPTY:
-        signs.append(
-            _sign("probability", f'fill-opacity="{0.9 * share**0.5:.3f}"')
-        )  # the root: moves share 1 among ten
+        signs.append(sign("probability", f'fill-opacity="{0.9 * share**0.5:.3f}"'))  # the root: moves share 1 among ten
     if state != EMPTY:
-        signs.append(_sign(STATE_NAMES[state]))
+        signs.append(sign(STATE_NAMES[state]))
     if played and not number:
-        signs.append(_sign("played"))
+        signs.append(sign("played"))
     if legal:
-        signs.append(_sign("legal", 'transform="translate(0,12)"' if number else ""))
+        signs.append(sign("legal", 'transform="translate(0,12)"' if number else ""))
     if true != state:
-        signs.append(_sign("differs"))
+        signs.append(sign("differs"))
     if mark is not None:
-        signs.append(_sign("mark", f'aria-label="{html.escape(mark)}"'))
+        signs.append(sign("mark", f'aria-label="{html.escape(mark)}"'))
     if number:
-        fill = "#fff" if state == MINE else INK
-        signs.append(f'<text x="20" y="24" font-size="15" text-anchor="middle" fill="{fill}">{number}</text>')
+        signs.append(svg.text(20, 24, number, anchor="middle", fill="#fff" if state == MINE else INK, size=15))
     return "".join(signs)
 
 
-def _sign(name: str, more: str = "") -> str:
+def sign(name: str, more: str = "") -> str:
+    """A sign that draw_legend knows, such as "mine", drawn on [0, SQUARE] in both directions."""
     return f'<g class="{name}" {more}>{_SIGNS[name][0]}</g>'
 
 
-def _svg(width: float, height: float, parts: Sequence[str], label: str) -> str:
-    """A drawing on its own ground, at most as wide as the page."""
-    size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
-    look = f'style="display:block;max-width:100%;height:auto" font-family="{_FONT}"'
-    ground = f'<rect width="100%" height="100%" rx="8" fill="{GROUND}"/>'
-    label = html.escape(" ".join(label.split()))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {look} role="img" aria-label="{label}">'
-        f"{ground}{''.join(parts)}</svg>"
-    )
-
-
-def _size(drawing: str) -> tuple[float, float]:
-    """Width and height of a drawing."""
-    _, _, width, height = re.search(r'viewBox="([^"]*)"', drawing)[1].split()
-    return float(width), float(height)
-
-
-def _check_size(values: Tensor, name: str) -> int:
+def board_size(values: Tensor, name: str) -> int:
     """How many squares a side of the board has."""
     if values.ndim != 1 or len(values) not in (16, 36, 64):
         raise ValueError(
@@ -282,7 +202,7 @@ def _check_size(values: Tensor, name: str) -> int:
 
 
 def _check_board(board: Tensor, name: str) -> int:
-    size = _check_size(board, name)
+    size = board_size(board, name)
     if board.is_floating_point() or not torch.isin(board.cpu(), torch.tensor(list(STATE_NAMES))).all():
         raise ValueError(
             f"{name} must hold the integers {EMPTY}, {MINE}, {YOURS} (EMPTY, MINE, YOURS), got {board.dtype} "

@@ -11,19 +11,12 @@ from jaxtyping import Float
 from plotly.colors import sample_colorscale
 from torch import Tensor
 
-from utils.plots import BLUE, CONTINENT_COLOURS, GREY, LINE_COLOURS, plot_lines
+from utils.plots import error_bars, plot_lines
+from utils.style import GREY, INK, LINE_COLOURS, RULE, SERIES, finish
 
-KINDS = {  # of sparse autoencoders -> colour and marker, the same in all figures
-    "standard": (LINE_COLOURS[3], "circle"),
-    "topk": (LINE_COLOURS[1], "square"),
-    "batchtopk": (LINE_COLOURS[0], "diamond"),
-    "jumprelu": (LINE_COLOURS[2], "triangle-up"),
-}
-OTHERS = tuple(zip(LINE_COLOURS[4:] + CONTINENT_COLOURS[4:], ("star", "pentagon", "cross", "hexagon"), strict=True))
-MODEL_COLOURS = (BLUE, CONTINENT_COLOURS[0], CONTINENT_COLOURS[2], CONTINENT_COLOURS[4], CONTINENT_COLOURS[5])
+KINDS = dict(zip(("batchtopk", "topk", "jumprelu", "standard"), SERIES, strict=False))  # the same in all figures
+OTHERS = SERIES[len(KINDS) :]
 UNTRAINED = "untrained"  # a series whose name begins so is grey and dashed
-INK = "#1f242b"
-FAINT_LINE = "#d9dde2"
 NEAR_ZERO = 0.15  # arrows shorter than this have no number: they would all lie on each other
 STEP_MS = 120  # milliseconds, for one frame of the animation
 
@@ -69,10 +62,7 @@ def plot_frontier(
             raise ValueError(f"x of {kind!r} must be above 0 on a logarithmic axis, got {x[0]:g}; leave it out")
         is_floor = kind.startswith(UNTRAINED)
         colour, symbol = (GREY, "circle-open") if is_floor else KINDS.get(kind) or next(others)
-        error = None
-        if ends:
-            above, below = ([abs(ends[i][side] - given[i][1]) for i in order] for side in (1, 0))
-            error = {"type": "data", "array": above, "arrayminus": below, "thickness": 1.5, "width": 3}
+        error = error_bars(y, [ends[i] for i in order]) if ends else None
         figure.add_scatter(
             x=x, y=y, name=kind, mode="lines+markers", error_y=error, customdata=labels,
             line={"color": colour, "width": 2, "dash": "dash" if is_floor else "solid"},
@@ -111,7 +101,7 @@ def plot_superposition(frames: Sequence[tuple[str, Float[Tensor, "feature hidden
     drawn = [_arrows(each, colours, reach) for each in weights]
     figure = go.Figure(drawn[-1])
     figure.frames = [go.Frame(data=traces, name=str(i)) for i, traces in enumerate(drawn)]
-    look = {"color": FAINT_LINE, "width": 1.5}
+    look = {"color": RULE, "width": 1.5}
     figure.add_shape(type="circle", x0=-1, x1=1, y0=-1, y1=1, line=look, layer="below")
     at_once = {"frame": {"duration": 0, "redraw": True}, "mode": "immediate", "transition": {"duration": 0}}
     steps = [{"label": name, "method": "animate", "args": [[str(i)], at_once]} for i, (name, _) in enumerate(frames)]
@@ -126,13 +116,11 @@ def plot_superposition(frames: Sequence[tuple[str, Float[Tensor, "feature hidden
     slider |= {"ticklen": 0, "minorticklen": 3, "font": {"color": "rgba(0,0,0,0)", "size": 1}}
     menu = {"type": "buttons", "direction": "left", "buttons": buttons, "showactive": False}
     menu |= {"x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "pad": {"t": 46}}
-    axis = {"range": [-reach, reach], "zeroline": True, "zerolinecolor": FAINT_LINE, "showgrid": False}
+    axis = {"range": [-reach, reach], "zeroline": True, "zerolinecolor": RULE, "showgrid": False}
     figure.update_xaxes(title="hidden dimension 0", title_standoff=4, constrain="domain", **axis)
     figure.update_yaxes(title="hidden dimension 1", scaleanchor="x", **axis)
     several = {"updatemenus": [menu], "sliders": [slider]} if len(frames) > 1 else {}
-    return _finish(figure, title).update_layout(
-        height=520, margin={"l": 60, "r": 20, "t": 50, "b": 130 if several else 60}, showlegend=False, **several
-    )
+    return finish(figure, title).update_layout(height=520, margin_b=130 if several else 60, showlegend=False, **several)
 
 
 def _arrows(weights: Tensor, colours: Sequence[str], reach: float) -> list[go.Scatter]:
@@ -172,7 +160,7 @@ def plot_paired_gains(
         gains: regime, the first on top -> the difference of each task; NaN leaves a task out of a row.
         intervals: the same regimes -> mean, lower and upper end.
         task_names: of each task.
-        model_names: of each task, the model that it is about; colours tell models apart.
+        model_names: of each task, the model that it is about; colours and symbols tell models apart.
 
     Raises:
         ValueError: If something does not fit the tasks or the regimes.
@@ -192,7 +180,7 @@ def plot_paired_gains(
     models = list(dict.fromkeys(model_names))
     places = {regime: len(gains) - 1 - row for row, regime in enumerate(gains)}
     spread = {task: 0.44 * ((0.618034 * task) % 1 - 0.5) - 0.1 for task in range(n)}  # a task keeps its height
-    for model, colour in zip(models, MODEL_COLOURS * len(models), strict=False):
+    for model, (colour, symbol) in zip(models, SERIES * len(models), strict=False):
         chosen = [task for task in range(n) if model_names[task] == model]
         x, y, hover = [], [], []
         for regime, place in places.items():
@@ -201,7 +189,8 @@ def plot_paired_gains(
             x += [values[task] for task in kept]
             y += [place + spread[task] for task in kept]
             hover += [f"{task_names[task]} ({model})<br>{regime}: {values[task]:+.3f}" for task in kept]
-        marker = {"color": colour, "size": 8, "opacity": 0.75, "line": {"color": "white", "width": 0.5}}
+        marker = {"color": colour, "symbol": symbol, "size": 8, "opacity": 0.75}
+        marker["line"] = {"color": "white", "width": 0.5}
         figure.add_scatter(x=x, y=y, mode="markers", marker=marker, name=model, hovertext=hover, hoverinfo="text")
     for regime, (mean, low, high) in intervals.items():
         y, is_first = places[regime] + 0.3, regime == next(iter(intervals))
@@ -229,10 +218,4 @@ def _log_ticks(x: Sequence[float]) -> list[float]:
 def _make_room(figure: go.Figure, n_entries: int) -> go.Figure:
     """Room below for a legend of more than one line."""
     more = 20 * max(-(-n_entries // 4) - 1, 0)
-    return figure.update_layout(margin_b=70 + more, height=400 + more)
-
-
-def _finish(figure: go.Figure, title: str) -> go.Figure:
-    """What all figures of the course share."""
-    title = {"text": title, "font_size": 16, "x": 0.01, "xanchor": "left", "y": 0.97, "yanchor": "top"}
-    return figure.update_layout(title=title, template="plotly_white", font_size=13)
+    return figure.update_layout(margin_b=70 + more, height=figure.layout.height + more)

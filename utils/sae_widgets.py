@@ -15,9 +15,10 @@ from jaxtyping import Float, Int
 from plotly.colors import sample_colorscale
 from torch import Tensor
 
-from utils.boards import FAINT, FIELD, GROUND, INK, STATE_NAMES, TEAL, as_img, draw_legend
+from utils.boards import STATE_NAMES, draw_legend
 from utils.othello import EMPTY, MINE, square_name
-from utils.plots import BLUE, ORANGE
+from utils.style import BLUE, FAINT, FIELD, GROUND, INK, ORANGE, TEAL
+from utils.svg import as_img
 from utils.widgets import Explorer, static_card
 
 N_STRONGEST, QUANTILES = 4, (0.8, 0.6, 0.4, 0.2)  # examples: the strongest, and one at each quantile of the values

@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from utils.boards import FAINT, GROUND, INK, as_img
 from utils.course.feedback import Card
 from utils.lie_detectors import tpr_at_fpr
-from utils.plots import BLUE, ORANGE
+from utils.style import BLUE, FAINT, GROUND, INK, ORANGE
+from utils.svg import as_img
 from utils.widgets import Explorer, static_card
 
 N_WORDS = 6  # next words that are drawn

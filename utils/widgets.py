@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from utils.course.feedback import GREY, Card, hide_without_kernel
-from utils.plots import BLUE
+from utils.style import BLUE
 
 N_NEAREST = 5
 N_SUGGESTED = 8

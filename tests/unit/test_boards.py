@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from utils.boards import draw_board, draw_legend, plot_boards, plot_square_values
+from utils.boards import draw_board, draw_legend, plot_boards
 from utils.othello import MINE, YOURS, legal_moves, start_board
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -108,16 +108,6 @@ def test_a_figure_holds_each_drawing_and_names_the_square_under_the_mouse():
     assert not plot_boards([first], title="t").layout.annotations
 
 
-def test_a_map_names_its_squares_and_takes_its_colours_from_the_range():
-    values = torch.linspace(0, 1, 36)
-    values[14] = torch.nan
-    share = plot_square_values(values, title="t", value_title="accuracy").data[0]
-    assert share.z[0][1] == pytest.approx(1 / 35) and share.customdata[5][0] == "a6"
-    assert (share.zmin, share.zmax) == (0, 1) and share.colorscale[0][1] == "#440154"  # Viridis begins dark
-    signed = plot_square_values(values, title="t", value_title="cosine", value_range=(-0.5, 0.5)).data[0]
-    assert (signed.zmin, signed.zmax) == (-0.5, 0.5) and signed.colorscale[-1][1] == "rgb(5,48,97)"  # MINE is blue
-
-
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -147,6 +137,3 @@ def test_other_wrong_input_is_named():
     for wrong in ([], draw_board(start_board()), ["a board"]):
         with pytest.raises(ValueError, match="drawings must be a list or dict of results of draw_board"):
             plot_boards(wrong, title="t")
-    for value_range in ((-1, 0.5), (1, 0), (0, 0)):
-        with pytest.raises(ValueError, match="value_range must go from 0"):
-            plot_square_values(torch.zeros(36), title="t", value_title="v", value_range=value_range)

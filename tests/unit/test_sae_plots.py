@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from utils import plots, sae_plots
+from utils import sae_plots
+from utils.style import GREY
 
 AXES = {"title": "t", "x_title": "L0", "y_title": "coverage"}
 POINTS = {
@@ -37,7 +38,7 @@ def test_a_kind_looks_alike_in_every_figure_and_the_untrained_network_is_grey_an
     assert both[0]["topk"].line.color == both[1]["topk"].line.color
     assert both[0]["topk"].marker.symbol == both[1]["topk"].marker.symbol == "square"
     floor = both[0]["untrained network"]
-    assert floor.line.color == plots.GREY and floor.line.dash == "dash" and both[0]["topk"].line.dash == "solid"
+    assert floor.line.color == GREY and floor.line.dash == "dash" and both[0]["topk"].line.dash == "solid"
     looks = {(trace.line.color, trace.marker.symbol) for trace in both[0].values()}
     assert len(looks) == 3
     kinds = {kind: [(1.0, 0.5, "")] for kind in sae_plots.KINDS}
@@ -128,6 +129,7 @@ def test_gains_are_dots_by_model_with_the_mean_of_each_row():
     assert [trace.showlegend for trace in bars] == [True, False]
     assert figure.layout.shapes[0].x0 == figure.layout.shapes[0].x1 == 0
     assert drawn["facts_gpt"].marker.color != drawn["minilm"].marker.color
+    assert drawn["facts_gpt"].marker.symbol != drawn["minilm"].marker.symbol
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from IPython.display import display
 from utils.course.check import is_grading
 from utils.course.feedback import Card
 from utils.course.progress import Prediction, Predictions, read_predictions
-from utils.plots import BLUE, GREY, plot_lines
+from utils.plots import error_bars, plot_lines
+from utils.style import BLUE, GREY
 
 EDGES = (0.5, 0.7, 0.9)  # confidence where one group ends and the next begins; the last holds 1
 ENOUGH = 10  # with fewer predictions a curve says next to nothing
@@ -116,7 +117,6 @@ def plot_calibration(predictions: Predictions) -> go.Figure:
         raise ValueError("predictions must hold a settled one, got none; write one down with predict, then settle it")
     groups = group_predictions(settled)
     x, y = [group.confidence for group in groups], [group.share for group in groups]
-    above, below = ([abs(group.interval[side] - group.share) for group in groups] for side in (1, 0))
     title = f"Your calibration: {len(settled)} settled prediction{'s' * (len(settled) > 1)}"
     names = {"x_title": "how sure you said you were", "y_title": "share that was right"}
     rows = _settled(predictions)
@@ -128,7 +128,7 @@ def plot_calibration(predictions: Predictions) -> go.Figure:
     for group in groups:
         low, high = map(_percent, group.interval)
         hover.append(f"{group.name} sure: {group.n_right} of {group.n} right<br>95 % [{low}, {high}]")
-    error = {"type": "data", "array": above, "arrayminus": below, "thickness": 1.5}
+    error = error_bars(y, [group.interval for group in groups])
     sizes = [8 + 3 * math.sqrt(group.n) for group in groups]
     look = {"marker": {"color": BLUE, "size": sizes, "opacity": 1}, "line": {"color": BLUE, "width": 2}}
     figure.add_scatter(
