@@ -1431,7 +1431,7 @@ if published is not None:
     )
 
 # %% [markdown]
-# **This is the end of the course.** You have read networks, mistrusted what you read, edited it, been lied to, and compared two ways of finding out. The [checklist](checklist.md) holds what to ask of any claim about a probe, others' and your own.
+# **This is the end of the course.** You have read networks, mistrusted what you read, edited it, been lied to, and compared two ways of finding out. The [checklist](../chapters/checklist.md) holds what to ask of any claim about a probe, others' and your own.
 
 # %%
 progress()

@@ -70,7 +70,7 @@ def fit_mass_mean_probe(
 ) -> LinearProbe:
     """Fit a mass-mean probe: the direction from the negative to the positive class mean.
 
-    Marks & Tegmark 2024, arXiv:2310.06824. The bias puts the threshold halfway between the means. High accuracy
+    Marks & Tegmark 2023, arXiv:2310.06824. The bias puts the threshold halfway between the means. High accuracy
     shows that the label is decodable, not that the model uses this direction.
 
     Args:

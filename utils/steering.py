@@ -60,7 +60,7 @@ def add_direction(
 ) -> Float[Tensor, "statement pos d_model"]:
     """Add alpha times a direction to the stream at one position of each statement; a new tensor.
 
-    Marks & Tegmark 2024, arXiv:2310.06824, add the difference of class means: with alpha 1 the mean false statement
+    Marks & Tegmark 2023, arXiv:2310.06824, add the difference of class means: with alpha 1 the mean false statement
     becomes the mean true one. So the direction is taken as long as it is.
 
     Args:
@@ -86,7 +86,7 @@ def normalized_indirect_effect(
 ) -> float:
     """How far an edit takes false statements towards true ones: 0 is not at all, 1 is all the way.
 
-    Marks & Tegmark 2024, arXiv:2310.06824: averages first, then one division. Not clipped: below 0 the edit works the
+    Marks & Tegmark 2023, arXiv:2310.06824: averages first, then one division. Not clipped: below 0 the edit works the
     other way round, above 1 it goes too far.
 
     Args:
@@ -120,7 +120,7 @@ def swap_vector(
     """Exchange the stream at one position of each statement for a donor's, or only what lies in a subspace.
 
     The whole vector is the control of every edit of a subspace: if it moves nothing, nothing is read there, and a
-    subspace that does move something opens a way that the model does not use by itself (Makelov et al. 2023,
+    subspace that does move something opens a way that the model does not use by itself (Makelov, Lange & Nanda 2023,
     arXiv:2311.17030; Wu et al. 2024, arXiv:2401.12631, disagree on how often that is an illusion).
 
     Args:

@@ -56,7 +56,7 @@ def object_log_probs(
 ) -> Float[Tensor, " statement"]:
     """Log-probability of each statement's last word, given the words before it: how likely, not how true.
 
-    Marks & Tegmark 2024, arXiv:2310.06824, tell the two apart by texts whose last token is likely or not. Here it is
+    Marks & Tegmark 2023, arXiv:2310.06824, tell the two apart by texts whose last token is likely or not. Here it is
     the object's probability alone, because the words before it are neither true nor false yet.
 
     Args:
@@ -122,7 +122,7 @@ def transfer_accuracy(
 ) -> float:
     """Accuracy on one set of the mass-mean direction of another, each set centred by its own mean.
 
-    Marks & Tegmark 2024, arXiv:2310.06824. True is what lies on the positive side of its own set's mean, so the
+    Marks & Tegmark 2023, arXiv:2310.06824. True is what lies on the positive side of its own set's mean, so the
     threshold needs no labels, but equally many of both classes. Below 0.5 the direction is turned round on the test
     set: a finding, which is returned as it is.
 
@@ -149,7 +149,7 @@ def generalization_matrix(
 ) -> Bool[Tensor, "train_set test_set statement"]:
     """Judge every statement of every set with the mass-mean direction of every set, on held-out entities.
 
-    Transfer between sets as in Marks & Tegmark 2024, arXiv:2310.06824; here cross-validated by entity. For each fold
+    Transfer between sets as in Marks & Tegmark 2023, arXiv:2310.06824; here cross-validated by entity. For each fold
     the directions and the means are those of statements outside it, and what is judged lies inside it.
 
     Args:
