@@ -90,16 +90,25 @@ print(attention_mask)
 # Each position has one vector of 384 numbers, the **residual stream**. Every block reads it and writes a new one.
 #
 # ```text
-#            "embed"          layer 0            layer 1                    layer 5
-# tokens ──►  stream ─[block 0]─► stream ─[block 1]─► stream ─ ... ─[block 5]─► stream
-#                │                  │                  │                          │
-#         blocks.0.           blocks.0.          blocks.1.                  blocks.5.
-#         hook_resid_pre      hook_resid_post    hook_resid_post            hook_resid_post
+#   tokens
+#     │ look-up
+#     ▼
+#   stream     "embed"     blocks.0.hook_resid_pre
+#     │ block 0
+#     ▼
+#   stream     layer 0     blocks.0.hook_resid_post
+#     │ block 1
+#     ▼
+#   stream     layer 1     blocks.1.hook_resid_post
+#     ┆
+#     │ block 5
+#     ▼
+#   stream     layer 5     blocks.5.hook_resid_post
 # ```
 #
 # In this course **layer L always means the stream after block L**. In front of layer 0 stands `"embed"`: the stream before any block has run. It knows which pieces there are, and where, and nothing else.
 #
-# TransformerLens puts a **hook point** at each of these places, with the name written below it. `run_with_cache` runs the model and hands you what passed the hook points you name:
+# TransformerLens puts a **hook point** at each of these places, with the name written beside it. `run_with_cache` runs the model and hands you what passed the hook points you name:
 #
 # ```python
 # logits, cache = model.run_with_cache(
@@ -174,7 +183,7 @@ check(cache_resid_post)
 # <details>
 # <summary>What you should see</summary>
 #
-# Six green checks in a few tenths of a second. The streams agree with the model's own hidden states within 0.001.
+# All checks green, in a few tenths of a second. One of them compares the streams with the model's own hidden states: they agree within 0.001.
 #
 # </details>
 
@@ -249,7 +258,7 @@ assert 0.83 < same_sense[-1] < 0.93 and 0.59 < other_sense[-1] < 0.69  # after b
 # %% [markdown]
 # ### Exercise 1.2 · `pool_mean` (15 min)
 #
-# **Why.** With padding in the mean, a text's vector depends on the longest text in its batch. Then your score depends on the batch size. `[CLS]` and `[SEP]` stand in every text, so they say little about this one; MiniLM's later blocks use them as a place to rest attention.
+# **Why.** With padding in the mean, a text's vector depends on the longest text in its batch. Then your score depends on the batch size. `[CLS]` and `[SEP]` are no words of the text, and in a text of one word they would make up two thirds of the mean.
 #
 # **Write** a function that averages over word pieces: no padding, no `[CLS]`, no `[SEP]`.
 #
@@ -309,7 +318,7 @@ check(pool_mean)
 # <details>
 # <summary>What you should see</summary>
 #
-# Four green checks. One of them puts large garbage into the padding: a right answer does not move by more than 0.001.
+# All checks green. One of them puts large garbage into the padding: a right answer does not move by more than 0.001.
 #
 # </details>
 
@@ -442,7 +451,7 @@ check(fit_mass_mean_probe)
 # <details>
 # <summary>What you should see</summary>
 #
-# Six green checks. In one of them the two classes lie along a known direction, under noise: your weight has a cosine above 0.95 with it.
+# All checks green. In one of them the two classes lie along a known direction, under noise: your weight has a cosine above 0.95 with it.
 #
 # </details>
 
@@ -522,7 +531,7 @@ assert {"faultless", "troubleshoot"} <= {test_words[i] for i in surely_wrong[:6]
 #
 # - **`"embed"`**: the same trained network, before any block has run. It has word vectors and nothing more.
 # - **The untrained twin**: the same architecture and the same tokenizer, with random weights. It has learned nothing at all.
-#
+
 # %%
 WORK = ("embed is at the majority class", "embed is about half way", "embed is nearly there")
 predict("whose_work", 'Layer 2 is right for 84 %, always saying negative for 57 %. And a probe at "embed"?', WORK)
@@ -678,7 +687,7 @@ check(fit_ridge_probe)
 # <details>
 # <summary>What you should see</summary>
 #
-# Six green checks. One of them has a closed answer: with one dimension and 20 examples at -1 and 1, `l2 = 5` shrinks a slope of 4 to 3.2, within 0.001.
+# All checks green. One of them has a closed answer: with one dimension and 20 examples at -1 and 1, `l2 = 5` shrinks a slope of 4 to 3.2, within 0.001.
 #
 # </details>
 
@@ -801,7 +810,7 @@ assert predictions.std(dim=0).mean() < 0.9 * rgb[test_names].std(dim=0).mean()  
 #
 # Another question with numbers for an answer. [Gurnee & Tegmark 2023](https://arxiv.org/abs/2310.02207) read the latitude and longitude of places from Llama-2. Here are 2,500 of the largest cities ([GeoNames](https://www.geonames.org/)), MiniLM, and your ridge probe.
 #
-# **What should it predict?** Longitude jumps from 180° to -180° in the middle of the Pacific, and a line cannot jump. So the targets are points on a sphere of radius 1, three numbers each, and the answer is the point of the sphere in the direction of the prediction: half of the unseen cities are then missed by less than 3,300 km, with degrees by less than 3,900 km.
+# **What should it predict?** Longitude jumps from 180° to -180° in the middle of the Pacific, and a line cannot jump. So the targets are points on a sphere of radius 1, three numbers each, and the answer is the point of the sphere in the direction of the prediction. (With degrees as targets, the median error at layer 2 is a fifth larger.)
 #
 # Every city is tested once: five rounds, another fifth held out in each, `l2` chosen on validation cities.
 #
@@ -859,7 +868,7 @@ assert len(range(20, 2500, 85)) == 30
 assert 3200 < great_circle_km(predicted_points, points).median() < 3400
 degrees = torch.stack([places.latitude, places.longitude], dim=1)
 from_degrees = unit_vectors(*predict_places([acts_places[layers.index(layer)]] * 5, places.names, degrees).T)
-assert 3750 < great_circle_km(from_degrees, points).median() < 4050
+assert 1.13 < great_circle_km(from_degrees, points).median() / great_circle_km(predicted_points, points).median() < 1.25
 nearest = (torch.nn.functional.normalize(predicted_points, dim=1) @ points.T).argmax(dim=1).tolist()  # [city]
 same_continent = [places.continents[i] == places.continents[j] for i, j in enumerate(nearest)]
 assert 0.58 < sum(same_continent) / 2500 < 0.64 and 0.53 < places.continents.count("Asia") / 2500 < 0.55
@@ -1006,7 +1015,7 @@ from utils.datasets import load_agent_sentences
 
 agents = load_agent_sentences()
 for i in (0, 1, 2, 3):
-    print(f"{agents.sentences[i]:<48} agent is the animal: {bool(agents.labels[i])}")
+    print(f"{agents.sentences[i]:<40} agent: {'animal' if agents.labels[i] else 'person'}")
 
 # %% [markdown]
 # The nouns of the test sentences are new to the probe, the animals as well as the people. It cannot learn that *wolf* is an agent. It has to learn what being an agent looks like.
@@ -1085,7 +1094,7 @@ check(score_by_layer)
 # <details>
 # <summary>What you should see</summary>
 #
-# Five green checks. In one of them the labels are random, and the score has to stay within 0.15 of one half.
+# All checks green. In one of them the labels are random, and the score has to stay within 0.15 of one half.
 #
 # </details>
 
@@ -1147,7 +1156,9 @@ for l2 in (1.0, 300.0):
     assert int(ten_curves(acts_agents, agents.labels, agents.groups, l2).mean(dim=0).argmax()) in (2, 3, 4)
 
 # %% [markdown]
-# **Read it.** Sentiment starts high and stays there: the blocks have little to add. The agent starts at a coin toss, as it must. It climbs to about 0.78 at layers 2 and 3, and then it *falls* to 0.57: the last blocks prepare one vector for the meaning of the whole text, and who did what to whom gets lost on the way. The untrained twin stays at 0.5 all along.
+# **Read it.** Sentiment starts high and stays there: the blocks have little to add. The agent starts at a coin toss, as it must. It climbs to about 0.78 at layers 2 and 3, and then it *falls* to 0.57. The untrained twin stays at 0.5 all along.
+#
+# Why does it fall? The figure does not say. A guess: MiniLM is trained to end in one vector for the meaning of a whole text, and who did what to whom gets lost on the way.
 #
 # So **most of what you read in this chapter was there before the layers did anything. Who did what to whom was not.** A layer curve tells the two apart, and a single number does not.
 
@@ -1256,7 +1267,7 @@ check(choose_layer)
 # <details>
 # <summary>What you should see</summary>
 #
-# Four green checks. In one of them the rows stand for the layers 4, "embed" and 1, in that order.
+# All checks green. In one of them the rows stand for the layers 4, "embed" and 1, in that order.
 #
 # </details>
 
@@ -1342,7 +1353,7 @@ check(roc_auc)
 # <details>
 # <summary>What you should see</summary>
 #
-# Five green checks. The example above gives 0.875 exactly.
+# All checks green. The example above gives 0.875 exactly.
 #
 # </details>
 
@@ -1475,7 +1486,7 @@ check(logistic_regression_loss)
 # <details>
 # <summary>What you should see</summary>
 #
-# Five green checks. In one of them a probe is sure of the wrong class, with a logit of 200: the loss is 200, and not infinite.
+# All checks green. In one of them a probe is sure of the wrong class, with a logit of 200: the loss is 200, and not infinite.
 #
 # </details>
 
@@ -1520,7 +1531,7 @@ assert int((std_5 < 1e-6 * std_5.max()).sum()) == 3  # the dimensions of layer 5
 # $$w_z \cdot \frac{x - \mathrm{mean}}{\mathrm{std}} + b_z = w \cdot x + b$$
 
 # %% [markdown]
-# ### Exercise 1.9 · `fit_logistic_regression_probe` (15 min, optional)
+# ### Exercise 1.9 · `fit_logistic_regression_probe` (25 min, optional)
 #
 # **Why.** It is the usual probe, and so the one that others have to beat. Two mistakes are common: weights that are left in standardised units, and a division by the standard deviation of a dimension that does not vary, which is 0 up to a rounding error. Layer 5 of MiniLM has three of those.
 #
@@ -1593,7 +1604,7 @@ check(fit_logistic_regression_probe)
 # <details>
 # <summary>What you should see</summary>
 #
-# Seven green checks. In one of them acts are 8 or 12, and `l2` is chosen so that the answer is known: weights of 0.3 and 0.5, within 0.005.
+# All checks green. In one of them acts are 8 or 12, and `l2` is chosen so that the answer is known: weights of 0.3 and 0.5, within 0.005.
 #
 # </details>
 
@@ -1628,7 +1639,7 @@ assert -0.95 < logistic.weight[1] / logistic.weight[0] < -0.65
 # So a large weight does not mean that a dimension carries the label. Keep that for chapter 02.
 
 # %% [markdown]
-# ## Does it help on real activations?
+# ### Does it help on real activations?
 #
 # Sentiment again: mass-mean against logistic regression, at `"embed"` and at layer 2, on the same unseen words. The `l2` is chosen on validation words: a part of the training stems.
 #
