@@ -3,18 +3,9 @@
 The tests tell one story and run in their order. Screenshots go to $SCREENSHOTS, or to pytest's temporary folder.
 """
 
-import json
 import os
 import re
-import secrets
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -22,60 +13,21 @@ import pytest
 
 from tests.copies import copy_course
 from utils.course import build
+from utils.training.lab import PATIENCE, Lab, serve_lab
 
 CHAPTER, EXERCISE = "01_linear_probes", "cache_resid_post"
-PATIENCE = 120  # seconds, for one step on a busy machine; an idle one takes a few
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 700, "height": 900}
-NO_NEWS = {"@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
 
 
-@dataclass
-class Lab:
-    """The page on which JupyterLab shows the chapter, and every address that it asked for."""
+class WatchedLab(Lab):
+    """Keeps every address that the page asks for, and takes screenshots."""
 
-    page: object
-    screenshots: Path
-    requests: list[str] = field(default_factory=list)
-
-    def command(self, name: str, **arguments):
-        """Run a command of JupyterLab's, as its menus do, and wait until it is done."""
-        return self.page.evaluate("([name, args]) => jupyterapp.commands.execute(name, args)", [name, arguments])
-
-    def go_to(self, text: str):
-        """Make the first cell that holds a text the active one, and return it."""
-        found = self.page.evaluate(
-            """async text => {
-                const cells = jupyterapp.shell.currentWidget.content;
-                const index = cells.widgets.findIndex(cell => cell.model.sharedModel.getSource().includes(text));
-                if (index < 0) return false;
-                cells.activeCellIndex = index;
-                await cells.scrollToItem(index, 'start');
-                return true;
-            }""",
-            text,
-        )
-        assert found, f"no cell holds {text!r}"
-        return self.page.locator(".jp-Notebook .jp-Cell.jp-mod-active")
-
-    def run(self, text: str):
-        """Run the first cell that holds a text, and return it."""
-        cell = self.go_to(text)
-        self.command("notebook:run-cell")
-        return cell
-
-    def write(self, text: str, source: str) -> None:
-        """Replace the source of a cell by keyboard, as a learner does."""
-        editor = self.go_to(text).locator(".cm-content")
-        editor.click()
-        self.page.keyboard.press("ControlOrMeta+A")
-        self.page.keyboard.insert_text(source)
-        assert _plain(editor.inner_text()) == _plain(source)
-
-    def card(self, text: str) -> str:
-        """What the feedback under a cell says, in one line."""
-        card = self.go_to(text).locator(".jp-OutputArea-output .course-card")
-        card.wait_for(timeout=PATIENCE * 1000)
-        return " ".join(card.inner_text().split())
+    def __init__(self, page, screenshots: Path) -> None:
+        super().__init__(page)
+        self.screenshots = screenshots
+        self.requests: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("websocket", lambda socket: self.requests.append(socket.url))
 
     def shoot(self, name: str, text: str) -> None:
         """Take a wide and a narrow picture that starts at the first cell that holds a text."""
@@ -87,75 +39,15 @@ class Lab:
             self.page.screenshot(path=self.screenshots / f"{name}_{kind}.png", timeout=PATIENCE * 1000)
 
 
-def _plain(text: str) -> list[str]:
-    return [line.rstrip() for line in text.splitlines() if line.strip()]
-
-
 @pytest.fixture(scope="module")
-def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the course, so that neither progress nor edits reach the real one."""
-    return copy_course(tmp_path_factory.mktemp("copy"))
-
-
-@pytest.fixture(scope="module")
-def server(course: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a JupyterLab that serves the copy, with settings of its own and without a word about news."""
-    home, token = tmp_path_factory.mktemp("jupyter"), secrets.token_hex(16)
-    for name, settings in NO_NEWS.items():
-        path = home / "settings" / f"{name}.jupyterlab-settings"
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(settings))
-    folders = {f"JUPYTER_{kind.upper()}_DIR": kind for kind in ("config", "data", "runtime")}
-    folders |= {f"JUPYTERLAB_{kind.upper()}_DIR": kind for kind in ("settings", "workspaces")} | {
-        "IPYTHONDIR": "ipython"
-    }
-    environment = os.environ | {name: str(home / folder) for name, folder in folders.items()} | {"HF_HUB_OFFLINE": "1"}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["--no-browser", "--allow-root", "--expose-app-in-browser", f"--IdentityProvider.token={token}"]
-    options += [f"--port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0"]
-    log = home / "log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jupyter", "lab", *options], cwd=course, env=environment, stdout=file, stderr=file
-        )
-    try:
-        _wait_for_server(f"http://127.0.0.1:{port}/api", process, log)
-        yield f"http://127.0.0.1:{port}/lab/tree/chapters/{CHAPTER}.ipynb?token={token}"
-    finally:
-        process.terminate()  # the server ends its kernels
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-def _wait_for_server(address: str, process: subprocess.Popen, log: Path) -> None:
-    for _ in range(PATIENCE):
-        assert process.poll() is None, f"JupyterLab did not start:\n{log.read_text()[-2000:]}"
-        try:
-            urllib.request.urlopen(address, timeout=10).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(1)
-    pytest.fail(f"JupyterLab does not answer:\n{log.read_text()[-2000:]}")
-
-
-@pytest.fixture(scope="module")
-def lab(browser, server: str, tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    """JupyterLab with the chapter open and its kernel ready."""
+def lab(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedLab]:
+    """JupyterLab with the chapter open and its kernel ready, in a copy of the course."""
     screenshots = Path(os.environ.get("SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
     screenshots.mkdir(parents=True, exist_ok=True)
-    page = browser.new_page(viewport=WIDE)
-    page.set_default_timeout(PATIENCE * 1000)
-    lab = Lab(page, screenshots)
-    page.on("request", lambda request: lab.requests.append(request.url))
-    page.on("websocket", lambda socket: lab.requests.append(socket.url))
-    page.goto(server)
-    page.wait_for_selector(".jp-Notebook .jp-Cell")
-    page.wait_for_function("jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
-    return lab
+    lab = WatchedLab(browser.new_page(viewport=WIDE), screenshots)
+    with serve_lab(copy_course(tmp_path_factory.mktemp("copy")), f"chapters/{CHAPTER}.ipynb") as address:
+        lab.open(address)
+        yield lab
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +64,7 @@ def score() -> str:
     return f"{points} of {points} points"
 
 
-def test_the_chapter_opens_with_its_picture_and_with_closed_hints(lab: Lab):
+def test_the_chapter_opens_with_its_picture_and_with_closed_hints(lab: WatchedLab):
     picture = lab.go_to("# 01").locator(".jp-RenderedMarkdown img")
     picture.wait_for()
     assert picture.get_attribute("src").startswith("data:image/png;base64,")
@@ -189,7 +81,7 @@ def test_the_chapter_opens_with_its_picture_and_with_closed_hints(lab: Lab):
     lab.shoot("hints", "Hint 1")
 
 
-def test_running_all_cells_stops_at_the_first_unwritten_exercise(lab: Lab):
+def test_running_all_cells_stops_at_the_first_unwritten_exercise(lab: WatchedLab):
     lab.command("notebook:run-all-cells")
     card = lab.card(f"check({EXERCISE})")
     assert "is not written yet" in card and "0 of" in card
@@ -198,7 +90,7 @@ def test_running_all_cells_stops_at_the_first_unwritten_exercise(lab: Lab):
     lab.shoot("unwritten", "# exercise: cache_resid_post")
 
 
-def test_a_wrong_answer_is_told_which_mistake_it_is(lab: Lab, answer: str):
+def test_a_wrong_answer_is_told_which_mistake_it_is(lab: WatchedLab, answer: str):
     assert "hook_resid_post" in answer
     lab.write(f"# exercise: {EXERCISE}", answer.replace("hook_resid_post", "hook_resid_pre"))
     lab.run(f"# exercise: {EXERCISE}")
@@ -211,7 +103,7 @@ def test_a_wrong_answer_is_told_which_mistake_it_is(lab: Lab, answer: str):
     lab.shoot("wrong_again", f"check({EXERCISE})")
 
 
-def test_a_right_answer_earns_all_points(lab: Lab, answer: str, score: str):
+def test_a_right_answer_earns_all_points(lab: WatchedLab, answer: str, score: str):
     lab.write(f"# exercise: {EXERCISE}", answer)
     lab.run(f"# exercise: {EXERCISE}")
     lab.run(f"check({EXERCISE})")
@@ -220,7 +112,7 @@ def test_a_right_answer_earns_all_points(lab: Lab, answer: str, score: str):
     lab.shoot("right", f"# exercise: {EXERCISE}")
 
 
-def test_the_first_figure_is_drawn_without_a_network(lab: Lab):
+def test_the_first_figure_is_drawn_without_a_network(lab: WatchedLab):
     lab.run("sentences = [")
     cell = lab.run("plots.plot_lines_by_layer")
     figure = cell.locator(".jp-OutputArea-output .main-svg").first
@@ -235,7 +127,7 @@ def test_the_first_figure_is_drawn_without_a_network(lab: Lab):
     assert legend["y"] >= title["y"] + title["height"], "the legend lies on the title of the axis"
 
 
-def test_a_prediction_is_written_down_and_settled(lab: Lab):
+def test_a_prediction_is_written_down_and_settled(lab: WatchedLab):
     cell = lab.run('predict(\n    "spring"')
     button = cell.get_by_role("button", name="Write it down")
     button.wait_for()
@@ -257,7 +149,7 @@ def test_a_prediction_is_written_down_and_settled(lab: Lab):
     lab.shoot("settled", 'settle("spring"')
 
 
-def test_the_panel_of_layers_follows_its_slider(lab: Lab):
+def test_the_panel_of_layers_follows_its_slider(lab: WatchedLab):
     source = "\n".join(
         [
             "import torch",
@@ -294,7 +186,7 @@ chances[9] = illegal / illegal.sum()
 """
 
 
-def test_the_panel_of_games_jumps_to_an_illegal_favourite_and_reveals_the_belief(lab: Lab):
+def test_the_panel_of_games_jumps_to_an_illegal_favourite_and_reveals_the_belief(lab: WatchedLab):
     view = "view = GameView(moves=moves, boards=boards, legal=legal, believed=believed, probabilities=chances)"
     lab.write("from utils.widgets import ItemSet", f"{GAME}{view}\nexplore_games({{'game 1': view}}, [0])")
     cell = lab.run("from utils.board_widgets import")
@@ -310,7 +202,7 @@ def test_the_panel_of_games_jumps_to_an_illegal_favourite_and_reveals_the_belief
     lab.shoot("games", "from utils.board_widgets import")
 
 
-def test_a_click_on_a_square_edits_the_board(lab: Lab):
+def test_a_click_on_a_square_edits_the_board(lab: WatchedLab):
     edit = """
 def edit(name, square, state, strength):
     after = boards[9].clone()
@@ -337,7 +229,7 @@ spread = torch.linspace(0, 1, 100)
 """
 
 
-def test_a_dot_says_its_statement_and_the_plane_follows_the_layer(lab: Lab):
+def test_a_dot_says_its_statement_and_the_plane_follows_the_layer(lab: WatchedLab):
     view = """
 points = torch.stack([torch.stack([spread, 1 - spread], dim=1), torch.stack([spread, spread], dim=1)])
 shares = torch.tensor([[0.5, 0.25], [0.75, 0.125]])
@@ -362,7 +254,7 @@ explore_pca({"match": view}, [0, 1])
     lab.shoot("components", "from utils.truth_widgets import")
 
 
-def test_a_dose_changes_the_answer(lab: Lab):
+def test_a_dose_changes_the_answer(lab: WatchedLab):
     steer = """
 def steer(statement, place, dose):
     return SteerResult(0.5 + dose / 8, 0.5 - dose / 8, [("That", 0.75), ("Money", 0.25)])
@@ -380,7 +272,7 @@ steer_statement(["Lyon is in France ."], steer, ["object, layer 0", "full stop, 
     lab.shoot("steer", "from utils.truth_widgets import")
 
 
-def test_the_button_sets_the_threshold_and_the_slider_keeps_it(lab: Lab):
+def test_the_button_sets_the_threshold_and_the_slider_keeps_it(lab: WatchedLab):
     lab.write(
         "from utils.truth_widgets import",
         f'{TRUTH}drag_threshold({{"mean": (spread, spread + 0.5)}}, unrelated={{"mean": spread * 1.1}})',
@@ -421,7 +313,7 @@ explore_latents({"Othello, topk": board_view, "facts, topk": text_view}, latent=
 """
 
 
-def test_the_panel_of_latents_is_worked_by_keyboard(lab: Lab):
+def test_the_panel_of_latents_is_worked_by_keyboard(lab: WatchedLab):
     lab.write("from utils.truth_widgets import", LATENTS)
     cell = lab.run("from utils.sae_widgets import")
     panel = cell.locator(".course-explorer")
@@ -464,7 +356,7 @@ plot_superposition([("step 0", early), ("step 9", pentagon)], title="Five featur
 """
 
 
-def test_the_features_of_a_toy_model_are_played_from_the_first_frame_to_the_last(lab: Lab):
+def test_the_features_of_a_toy_model_are_played_from_the_first_frame_to_the_last(lab: WatchedLab):
     lab.write("from utils.sae_widgets import", PENTAGON)
     cell = lab.run("from utils.sae_plots import")
     figure = cell.locator(".js-plotly-plot")
@@ -484,7 +376,7 @@ def test_the_features_of_a_toy_model_are_played_from_the_first_frame_to_the_last
     wait("0 1 2 3 4")
 
 
-def test_the_calibration_curve_is_drawn_from_the_ledger(lab: Lab):
+def test_the_calibration_curve_is_drawn_from_the_ledger(lab: WatchedLab):
     lab.write("from utils.sae_plots import", "from utils.course.predict import calibration\ncalibration()")
     cell = lab.run("import calibration")
     cell.locator(".jp-OutputArea-output .main-svg").first.wait_for()
@@ -493,7 +385,7 @@ def test_the_calibration_curve_is_drawn_from_the_ledger(lab: Lab):
     lab.shoot("calibration", "import calibration")
 
 
-def test_the_dark_theme_is_readable(lab: Lab):
+def test_the_dark_theme_is_readable(lab: WatchedLab):
     lab.command("apputils:change-theme", theme="JupyterLab Dark")
     lab.page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
     card = lab.go_to(f"check({EXERCISE})").locator(".course-card")
@@ -505,7 +397,7 @@ def test_the_dark_theme_is_readable(lab: Lab):
     lab.page.wait_for_selector("body[data-jp-theme-light=true]", state="attached")
 
 
-def test_progress_survives_a_restart_of_the_kernel(lab: Lab, score: str):
+def test_progress_survives_a_restart_of_the_kernel(lab: WatchedLab, score: str):
     lab.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     lab.command("notebook:clear-all-cell-outputs")
     lab.run("# setup: ")
@@ -520,7 +412,7 @@ def test_progress_survives_a_restart_of_the_kernel(lab: Lab, score: str):
     assert f"{points}/{points}" in last.inner_text()
 
 
-def test_nothing_is_fetched_from_another_machine(lab: Lab):
+def test_nothing_is_fetched_from_another_machine(lab: WatchedLab):
     addresses = [urlparse(url) for url in lab.requests]
     assert len(addresses) > 50
     elsewhere = {a.geturl()[:200] for a in addresses if a.scheme not in ("data", "blob") and a.hostname != "127.0.0.1"}
