@@ -1,6 +1,7 @@
-"""Every benchmark in one table: `python -m tests.bench [--threads 2] [--n 100] [PART...]`.
+"""Every benchmark in one table: `python -m tests.bench [--threads 2] [--n 100] [--markdown] [PART...]`.
 
-The parts: checks notebooks activations probes boards grading.
+The parts: checks notebooks activations probes boards grading. With --markdown, what is printed is the README's table,
+and nothing else.
 
 Compare the ratios: both sides run in turns, in the same process. Seconds without a peer are those of this machine, and
 of whatever else runs on it. Two threads that share busy cores wait for each other: there, --threads 1 is steadier.
@@ -11,8 +12,10 @@ import argparse
 import os
 import platform
 import re
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
+from math import isnan
 from pathlib import Path
 
 import torch
@@ -32,6 +35,7 @@ PARTS = {
     "boards": boards.rows,
     "grading": grading.rows,
 }
+HEAD = ("what", "ours", "peer", "ratio", "target", "met")
 CAPTION = "ratio: peer / ours where the target is ≥, ours / peer where it is ≤"
 
 
@@ -41,36 +45,59 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=PARTS, help="what to measure (default: everything)")
     parser.add_argument("--threads", type=int, default=2, help="of torch, scikit-learn and the kernels (default 2)")
     parser.add_argument("--n", type=int, default=100, help="notebooks in the class that is graded (default 100)")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
 
-    console = Console()
+    console = Console(stderr=arguments.markdown)
     title = f"{_cpu()}, {os.cpu_count()} cores, threads: {arguments.threads}, torch {torch.__version__}, {date.today()}"
-    table = Table("what", title=title, caption=CAPTION)
-    for column in ("ours", "peer", "ratio", "target"):
-        table.add_column(column, justify="right", no_wrap=True)
+    found: dict[str, list[Row]] = {}
     with threadpool_limits(arguments.threads):
         for part, rows in (PARTS | {"grading": partial(grading.rows, arguments.n)}).items():
             if arguments.parts and part not in arguments.parts:
                 continue
             try:
                 with console.status(f"{part}: a minute or more"):
-                    for row in rows():
-                        table.add_row(*_texts(row))
+                    found[part] = rows()
             except Exception:  # the other parts still have something to say
                 console.print_exception()
-                table.add_row(f"[red]{part}: failed, see above")
-            table.add_section()
-    console.print(table)
+                found[part] = []
+    if arguments.markdown:
+        print(as_markdown(title, found))
+    else:
+        console.print(_as_table(title, found))
 
 
-def _texts(row: Row) -> list[str]:
-    colour, sign = ("green" if row.passed else "red"), ("≥" if row.at_least else "≤")
+def as_markdown(title: str, found: Mapping[str, Sequence[Row]]) -> str:
+    """The table as it stands in the README; a part without rows has failed."""
+    lines = [HEAD, ("---", *["---:"] * (len(HEAD) - 2), "---")]
+    for part, rows in found.items():
+        lines += [texts(row) for row in rows] or [(f"{part}: failed", *[""] * (len(HEAD) - 1))]
+    return "\n".join([f"{title}; {CAPTION}.", "", *(f"| {' | '.join(line)} |" for line in lines)])
+
+
+def _as_table(title: str, found: Mapping[str, Sequence[Row]]) -> Table:
+    table = Table(HEAD[0], title=title, caption=CAPTION)
+    for column in HEAD[1:]:
+        table.add_column(column, justify="right", no_wrap=True)
+    for part, rows in found.items():
+        for row in rows:
+            *others, met = texts(row)
+            table.add_row(*others, f"[{'green' if row.passed else 'red'}]{met}")
+        if not rows:
+            table.add_row(f"[red]{part}: failed, see above")
+        table.add_section()
+    return table
+
+
+def texts(row: Row) -> tuple[str, ...]:
+    """What stands in the columns of HEAD."""
+    sign, ours, met = ("≥" if row.at_least else "≤"), f"{_short(row.ours)} {row.unit}", ("yes" if row.passed else "no")
     if row.ratio is None:
-        target = f"{sign} {row.target:g} {row.unit}"
-        return [row.what, f"[{colour}]{_short(row.ours)} {row.unit}", "", "", target]
-    figures = [f"{_short(value)} {row.unit}" for value in (row.ours, row.peer)]
-    return [row.what, *figures, f"[{colour}]{_short(row.ratio)}", f"{sign} {row.target:g}"]
+        return row.what, ours, "", "", f"{sign} {row.target:g} {row.unit}", met
+    if isnan(row.ratio):
+        return row.what, ours, "", "", f"{sign} {row.target:g}", "not measured"
+    return row.what, ours, f"{_short(row.peer)} {row.unit}", _short(row.ratio), f"{sign} {row.target:g}", met
 
 
 def _short(value: float) -> str:

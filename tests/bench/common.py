@@ -14,7 +14,7 @@ class Row:
     ours: float  # in `unit`, as are peer, and target where there is no peer
     target: float
     peer: float | None = None
-    ratio: float | None = None  # peer / ours where at_least, else ours / peer
+    ratio: float | None = None  # peer / ours where at_least, else ours / peer; NaN where the peer is not there
     at_least: bool = False
     unit: str = "s"
 

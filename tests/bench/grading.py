@@ -21,6 +21,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from statistics import median
 from textwrap import indent
@@ -156,7 +157,7 @@ def peer_rows(submission: Submission, folder: Path) -> list[Row]:
     for name, program, measure in (("nbgrader autograde", NBGRADER, nbgrader), ("otter run", OTTER, otter)):
         what = f"one notebook of chapter 01, against {name}"
         if not program.exists():
-            result.append(Row(f"{what}: there is no {program.relative_to(ROOT)}", clock, MAX_START))
+            result.append(Row(f"{what}: there is no {program.relative_to(ROOT)}", clock, MIN_RATIO, nan, nan, True))
             continue
         place = folder / name.split()[0]
         place.mkdir()
