@@ -4,6 +4,7 @@
     latents = sae_encode(acts, W_enc, b_enc, b_dec, k=32)      # [batch d_sae], 0 or above
     reconstruction = sae_decode(latents, W_dec, b_dec)         # [batch d_model]
     loss = sae_loss(acts, latents, reconstruction, W_dec, l1)  # all of these pass a gradient on
+    latents = topk(pre, k)                                     # of each vector, as sae_encode does with k
     latents = batch_topk(pre, k, threshold=0.3)                # alike alone and in any batch
     latents = jumprelu(pre, threshold)
     gradient = l0_threshold_gradient(pre, threshold, window=0.1)                # straight through the step
@@ -74,8 +75,7 @@ def sae_encode(
     if k is None:
         return pre.relu()
     _check_k(k, W_enc.shape[1])
-    top = pre.topk(k, dim=-1)  # [batch k]
-    return torch.zeros_like(pre).scatter(-1, top.indices, top.values.relu())
+    return topk(pre, k)
 
 
 def sae_decode(
@@ -132,6 +132,12 @@ def sae_loss(
     return (error + l1 * (latents @ torch.linalg.vector_norm(W_dec, dim=1))).mean()
 
 
+def topk(pre: Float[Tensor, "*batch d_sae"], k: int) -> Float[Tensor, "*batch d_sae"]:
+    """Latents, 0 or above: relu of the k largest of each vector, 0 elsewhere. Gao et al. 2024, arXiv:2406.04093."""
+    top = pre.topk(k, dim=-1)  # [*batch k]
+    return torch.zeros_like(pre).scatter(-1, top.indices, top.values.relu())
+
+
 def batch_topk(
     pre: Float[Tensor, "batch d_sae"], k: int, threshold: float | None = None
 ) -> Float[Tensor, "batch d_sae"]:
@@ -153,8 +159,7 @@ def batch_topk(
     if threshold is not None:
         return pre.relu() * (pre > threshold)
     _check_k(k, pre.shape[1])
-    top = pre.flatten().topk(k * len(pre))
-    return torch.zeros_like(pre).flatten().scatter(0, top.indices, top.values.relu()).view_as(pre)
+    return topk(pre.flatten(), k * len(pre)).view_as(pre)
 
 
 def _check_shape(name: str, value: Tensor, axis: str, wanted: torch.Size) -> None:

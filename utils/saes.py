@@ -23,12 +23,12 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from utils import ASSETS
+from utils.sae_objectives import topk
 
 Architecture = Literal["standard", "topk", "jumprelu"]
 ARCHITECTURES = ("standard", "topk", "jumprelu")
@@ -95,8 +95,7 @@ class SAE:
             )
         pre = (acts - self.b_dec * self.apply_b_dec_to_input) @ self.W_enc + self.b_enc  # [*batch d_sae]
         if self.architecture == "topk":
-            values, indices = pre.topk(self.k, dim=-1)
-            return torch.zeros_like(pre).scatter(-1, indices, values.relu())
+            return topk(pre, self.k)
         if self.architecture == "jumprelu":
             return pre.relu() * (pre > self.threshold)
         return pre.relu()

@@ -13,12 +13,14 @@ from utils.activations import cache_resid_post, tokenize
 from utils.datasets import load_sentiment_words
 from utils.models import load_model
 from utils.sae_measures import explained_variance, loss_recovered, mean_l0, replaced_losses
+from utils.sae_objectives import l0_threshold_gradient
 from utils.saes import load_sae, save_sae
 from utils.splits import word_stems
-from utils.training import english, sae_cards, streams
+from utils.training import english, sae_cards, sae_trainer, streams
 from utils.training import sae as training
-from utils.training.sae import SAETrainer, Shape, describe_run, train
+from utils.training.sae import describe_run, train
 from utils.training.sae_cards import measure
+from utils.training.sae_trainer import WINDOW, SAETrainer, Shape
 from utils.training.streams import Source, stream_acts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -74,24 +76,24 @@ def test_only_dead_latents_learn_from_what_is_left():
     pre = torch.rand(10, D_SAE, requires_grad=True)
     error = torch.randn(10, D_MODEL)
     assert float(trainer._dead_loss(pre, error)) == 0
-    trainer.silent[7] = training.DEAD_VECTORS + 1
+    trainer.silent[7] = sae_trainer.DEAD_VECTORS + 1
     trainer._dead_loss(pre, error).backward()
     assert pre.grad[:, 7].abs().min() > 0
     assert pre.grad.count_nonzero() == len(pre)
 
 
 def test_a_thresholds_gradient_comes_from_a_window_around_it():
-    half = training.WINDOW / 2
+    half = WINDOW / 2
     pre = torch.tensor([[0.2 - 0.9 * half], [0.2 + 0.9 * half], [0.2 + 1.1 * half]], requires_grad=True)
     threshold = torch.tensor([0.2], requires_grad=True)
-    out = training._JumpReLU.apply(pre, threshold)
+    out = sae_trainer._JumpReLU.apply(pre, threshold)
     assert_close(out, torch.tensor([[0.0], [1.0], [1.0]]) * pre)
     out.sum().backward()
     assert pre.grad.flatten().tolist() == [0, 1, 1]
-    assert float(threshold.grad) == pytest.approx(-0.2 * 2 / training.WINDOW)
+    assert float(threshold.grad) == pytest.approx(-0.2 * 2 / WINDOW)
     threshold.grad = None
-    training._count_above(pre, threshold).sum().backward()
-    assert float(threshold.grad) == pytest.approx(-2 / training.WINDOW)
+    sae_trainer._CountAbove.apply(pre, threshold).sum(dim=1).mean().backward()
+    assert_close(threshold.grad, l0_threshold_gradient(pre.detach(), threshold.detach(), WINDOW))
 
 
 @pytest.mark.parametrize("source", [Source("othello_gpt_6x6", 1), Source("facts_gpt_match", 1)], ids=lambda s: s.model)
@@ -191,7 +193,9 @@ def test_a_network_without_text_is_refused(monkeypatch):
         next(stream_acts(Source("owner/model", 1), 0))
 
 
-@pytest.mark.parametrize("text", ["topk:32", "gated:32:3", "topk:many:3", "topk:32:-1", "topk:32:x"])
+@pytest.mark.parametrize(
+    "text", ["topk:32", "gated:32:3", "topk:many:3", "topk:32:-1", "topk:32:x", "batchtopk:32:2.5"]
+)
 def test_an_sae_that_is_not_one_is_refused(text: str):
     with pytest.raises(ValueError):
         Shape.parse(text)
