@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from utils.course import build
-from utils.course.check import STUDENT
-from utils.course.namespace import Cell, Namespace, build_namespace
-from utils.course.server import StudentServer
-from utils.course.student import Student, local_student
+from utils.course.calls import local_student
+from utils.course.cells import Cell
+from utils.course.namespace import Namespace, build_namespace
+from utils.course.remote import StudentServer
+from utils.course.runner import STUDENT
+from utils.course.student import Student
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing that is tested may need the network
 N_SEEDS = 20

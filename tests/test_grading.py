@@ -22,11 +22,12 @@ import pytest
 
 from utils import ROOT
 from utils.course import build
+from utils.course.cells import Cell
 from utils.course.mutants import read_mutants
-from utils.course.namespace import Cell
 from utils.grading import integrity, run, sandbox
 from utils.grading.collect import Submission
 from utils.grading.results import ExerciseRow, Settings, SubmissionRow
+from utils.grading.warm import close_servers, warm_server
 
 CHAPTER = "01_linear_probes"
 BEGIN = f"    {build.BEGIN}\n"
@@ -68,7 +69,7 @@ def warm() -> Iterator[None]:
     os.environ["COURSE_TEST_SECRET"] = SECRET
     assert run.grade(hand_in(), SETTINGS).points == sum(e.points for e in chapter().exercises.values())
     yield
-    run.close_servers()
+    close_servers()
     del os.environ["COURSE_TEST_SECRET"]
 
 
@@ -291,7 +292,7 @@ WRONG = "return 0"
 PATCHES = """
 import builtins, functools, gc, sys
 import numpy, pytest, torch
-import utils.course.student, utils.course.server, utils.course.wire, utils.course.check
+import utils.course.calls, utils.course.server, utils.course.wire, utils.course.runner
 def always(*args, **kwargs):
     return True
 class Patch:
@@ -300,8 +301,8 @@ class Patch:
     torch.testing.assert_close = numpy.allclose = always
     builtins.abs = builtins.isinstance_ = lambda *a: 0
     pytest.raises = always
-    utils.course.check.failure_text = lambda error: ""
-    utils.course.student._closed = utils.course.student._changed = always
+    utils.course.runner.failure_text = lambda error: ""
+    utils.course.calls.closed = utils.course.calls._changed = always
     for object_ in gc.get_objects():
         if type(object_).__name__ == "CheckResult":
             object.__setattr__(object_, "passed", True)
@@ -328,9 +329,8 @@ def test_tampering_is_flagged_with_shared_trust():
     assert any("torch.allclose was changed" in flag for flag in row.flags)
     always_right = """
     class Patch:
-        import utils.course.check
-        utils.course.check.failure_text = lambda error: ""
-        import utils.course.student
+        import utils.course.runner
+        utils.course.runner.failure_text = lambda error: ""
         import pytest
         def skipped(item):
             return True
@@ -418,8 +418,8 @@ def test_the_courses_own_answers_cannot_be_borrowed_by_any_road():
     attacks = {
         "fit_mass_mean_probe": "import utils.probes\nreturn utils.probes.fit_mass_mean_probe(acts, labels)",
         "fit_ridge_probe": """
-            import contextlib, utils.course.student, utils.probes
-            utils.course.student._closed = lambda answers: contextlib.nullcontext()
+            import contextlib, utils.course.calls, utils.probes
+            utils.course.calls.closed = lambda answers: contextlib.nullcontext()
             return utils.probes.fit_ridge_probe(acts, targets, l2=l2)
         """,
         "roc_auc": """
@@ -485,12 +485,12 @@ def test_right_answers_by_other_roads_get_full_points(name: str, style: int):
 
 def test_all_layers_are_active_here():
     """CI's machine has them; a machine that lacks one grades as well, and says so."""
-    layers = run._server("split").layers
+    layers = warm_server("split").layers
     assert layers == dict.fromkeys(layers, sandbox.ACTIVE) and set(sandbox.ESSENTIAL) <= set(layers)
 
 
 def test_a_missing_layer_is_refused_if_the_sandbox_is_required(monkeypatch):
-    monkeypatch.setitem(run._server("split").layers, "files", "the kernel has no landlock")
+    monkeypatch.setitem(warm_server("split").layers, "files", "the kernel has no landlock")
     assert run.grade(hand_in(), SETTINGS).points
     with pytest.raises(run.SandboxError, match=r"files .the kernel has no landlock.*Cure"):
         run.grade(hand_in(), SETTINGS.model_copy(update={"require_sandbox": True}))
@@ -501,7 +501,7 @@ def test_a_server_that_is_killed_costs_no_points(monkeypatch):
 
     def kill_once(row: ExerciseRow) -> None:
         if not killed:
-            killed.append(run._server("split")._process)
+            killed.append(warm_server("split")._process)
             killed[0].kill()
 
     row = run.grade(hand_in(), SETTINGS, on_exercise=kill_once)
@@ -536,16 +536,17 @@ def test_another_seed_draws_other_data():
 POORER = """
 import json
 from pathlib import Path
-from utils.course.namespace import read_cells
+from utils.course.cells import parse_cells
 from utils.grading import run
 from utils.grading.collect import Submission
 from utils.grading.results import Settings
+from utils.grading.warm import warm_server
 
 Path("/proc/sys/user/max_user_namespaces").write_text("0")
 attack = "    raise RuntimeError(open('/etc/passwd').read())\\n"
-cells = [Cell for Cell in read_cells("solutions/{chapter}.ipynb")]
+cells = parse_cells(Path("solutions/{chapter}.ipynb").read_bytes(), "ada.ipynb")[0]
 row = run.grade(Submission("ada", "ada.ipynb", "{chapter}", cells=tuple(cells)), Settings())
-print(json.dumps([row.points, run._server("split").layers]))
+print(json.dumps([row.points, warm_server("split").layers]))
 """
 
 

@@ -30,7 +30,8 @@ import pytest
 from tests.copies import copy_course
 from utils import ROOT
 from utils.course import build
-from utils.grading import run
+from utils.grading import run, warm
+from utils.grading.cache import Done
 from utils.grading.collect import collect
 from utils.grading.results import Report, Settings
 
@@ -547,7 +548,7 @@ def test_rows_are_taken_from_the_cache_only_for_the_same_submission_checks_and_s
 def test_what_is_damaged_in_the_cache_is_graded_again_and_a_lost_server_costs_nothing(eight, undisturbed, tmp_path):
     out = tmp_path / "report"
     shutil.copytree(undisturbed, out)
-    rows = {run._Done.model_validate_json(p.read_bytes()).row.student: p for p in (out / run.CACHE).iterdir()}
+    rows = {Done.model_validate_json(p.read_bytes()).row.student: p for p in (out / run.CACHE).iterdir()}
     whole = rows["student 1"].read_bytes()
     rows["student 1"].write_bytes(whole[: len(whole) // 2])
     rows["student 2"].write_text('{"row": {"schema": 99}, "layers": {}}')
@@ -561,13 +562,13 @@ def test_what_is_damaged_in_the_cache_is_graded_again_and_a_lost_server_costs_no
 
     def kill_once(done: int, total: int) -> None:
         if done > 3 and not killed:
-            killed.append(next(iter(run._servers.values()))._process)
+            killed.append(next(iter(warm._servers.values()))._process)
             killed[0].kill()
 
     report = run.run(collect([eight]), Settings(), out, jobs=2, progress=kill_once)
     assert killed and timeless(report) == timeless(read(undisturbed))
     assert rows["student 1"].read_bytes() != whole[: len(whole) // 2] and rows["student 7"].is_dir()
-    assert known(eight, out, Settings()) == 8 and not run._servers
+    assert known(eight, out, Settings()) == 8 and not warm._servers
 
 
 # ── a Dask cluster ──
@@ -645,12 +646,12 @@ def test_a_cluster_gives_the_same_rows_although_a_worker_is_killed(start_cluster
     assert timeless(read(out)) == timeless(read(undisturbed))
     assert read(out).layers == read(undisturbed).layers
     assert len(place.processes()) <= 6  # two servers, each with its twin and perhaps what that has forked
-    assert place.left_over(run.IDLE_SECONDS + ENDED) == {}, "servers stay on the workers when nobody needs them"
+    assert place.left_over(warm.IDLE_SECONDS + ENDED) == {}, "servers stay on the workers when nobody needs them"
 
 
 def test_a_cluster_that_cannot_grade_gets_one_line(start_cluster, place, eight, told, tmp_path, monkeypatch):
     cluster = start_cluster()
-    monkeypatch.setattr(run, "CLUSTER_SECONDS", 2)
+    monkeypatch.setattr(cluster, "CLUSTER_SECONDS", 2)
     arguments = ["run", eight, "--out", "report", "--cluster"]
 
     def refused(address: str) -> str:
@@ -663,7 +664,7 @@ def test_a_cluster_that_cannot_grade_gets_one_line(start_cluster, place, eight, 
     assert "no Dask scheduler answers at nonsense://x" in refused("nonsense://x")
     assert "the cluster has no worker after 2 s" in refused(cluster.address)
     assert "the scheduler cannot load the course" in refused(start_cluster(place.work).address)
-    monkeypatch.setattr(run, "CLUSTER_SECONDS", 60)
+    monkeypatch.setattr(cluster, "CLUSTER_SECONDS", 60)
     alone = cluster.add()
     cluster.wait_for_workers(1)
     assert "the cluster has one worker with one thread; start more" in refused(cluster.address)

@@ -3,11 +3,13 @@
 import pytest
 
 from utils.course import build
-from utils.course.check import CheckResult, run_checks
+from utils.course.calls import local_student
+from utils.course.cells import Cell
 from utils.course.mutants import Alternative, Mutant, read_mutants
-from utils.course.namespace import Cell, build_namespace
-from utils.course.server import StudentServer
-from utils.course.student import Student, local_student
+from utils.course.namespace import build_namespace
+from utils.course.remote import StudentServer
+from utils.course.runner import CheckResult, run_checks
+from utils.course.student import Student
 
 CHAPTERS = build.chapter_names()
 SIDES = ("in process", "wire")

@@ -26,6 +26,7 @@ from utils.course.mutants import Mutant, read_mutants
 from utils.grading import run
 from utils.grading.collect import collect
 from utils.grading.results import Settings, SubmissionRow
+from utils.grading.warm import close_servers
 
 NBGRADER = ROOT / ".venv-nbgrader" / "bin" / "nbgrader"
 CHAPTERS, CHAPTER = build.chapter_names(), "01_linear_probes"
@@ -189,7 +190,7 @@ def rows(classroom: Classroom, graded) -> Iterator[dict[str, SubmissionRow]]:
     """Learner -> what our grader says about the very notebook that nbgrader graded."""
     found = {submission.student: submission for submission in collect([classroom.folder / "submitted"])}
     yield {learner: run.grade(found[student(learner)], Settings()) for learner in LEARNERS}
-    run.close_servers()
+    close_servers()
 
 
 def student(learner: str) -> str:

@@ -34,7 +34,7 @@ from tests.copies import copy_course
 from tests.test_nbgrader import CHAPTER, NBGRADER, READ_GRADES, chapter, hand_in, role, set_up_classroom
 from utils import ROOT
 from utils.course import build
-from utils.grading import run
+from utils.grading import run, warm
 from utils.grading.collect import Submission, collect
 from utils.grading.results import Settings
 
@@ -73,16 +73,17 @@ LAUNCH = """
 import json, os, sys, tempfile, time
 from pathlib import Path
 from utils.course.build import load_chapter
-from utils.course.namespace import Cell
-from utils.course.server import StudentServer
+from utils.course.cells import Cell
+from utils.course.remote import StudentServer
 from utils.grading import sandbox, server
+from utils.grading.twin import twin
 
 cells, seconds = [Cell(**cell) for cell in json.load(sys.stdin)], []
 exercises = list(load_chapter(sys.argv[1]).exercises)
 server._warm_up()
 with tempfile.TemporaryDirectory() as work:
     os.chmod(work, 0o777)
-    with server._twin(Path(work), shared=False) as launch:
+    with twin(Path(work), sandbox.readable_paths(), server._serve_split) as launch:
         for _ in range(20):
             start = time.perf_counter()
             student = StudentServer(launch=lambda: launch(sandbox.Limits()))
@@ -134,7 +135,7 @@ def read(notebook: nbformat.NotebookNode, path: Path) -> Submission:
 
 def start_rows(submission: Submission) -> list[Row]:
     """What is paid once for each server, and once for each exercise."""
-    start = cost(lambda: run.Server("split").close())
+    start = cost(lambda: warm.Server("split").close())
     cells = json.dumps([vars(cell) for cell in submission.cells])
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", LAUNCH, CHAPTER]
@@ -175,7 +176,7 @@ def trust_row(submission: Submission) -> Row:
     try:
         return time_pairs("split trust, against shared trust", split, shared, target=MAX_SPLIT, n_pairs=N_RUNS)
     finally:
-        run.close_servers()
+        warm.close_servers()
 
 
 def nbgrader(folder: Path) -> Cost:

@@ -29,7 +29,8 @@ from utils import (
     truth_probes,
 )
 from utils.course import build
-from utils.course.namespace import Cell, build_namespace
+from utils.course.cells import Cell
+from utils.course.namespace import build_namespace
 from utils.datasets import load_colours
 from utils.facts import write_statements
 from utils.models import load_model, random_model

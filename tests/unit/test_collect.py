@@ -17,10 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from utils.course.namespace import MAX_NOTEBOOK_BYTES, build_namespace
+from utils.course.cells import MAX_NOTEBOOK_BYTES
+from utils.course.namespace import build_namespace
+from utils.grading import UsageError, handed_in
 from utils.grading import collect as collect_module
-from utils.grading import handed_in
-from utils.grading.collect import Submission, UsageError, collect, display_name, find_chapter
+from utils.grading.chapters import find_chapter
+from utils.grading.collect import Submission, collect
+from utils.grading.handed_in import display_name
 
 ONE, TWO = "01_linear_probes", "02_trusting_probes"
 EXERCISE = {ONE: "pool_mean", TWO: "control_labels"}

@@ -13,8 +13,7 @@ import pytest
 
 from utils import ROOT
 from utils.course import build
-from utils.grading import gradescope
-from utils.grading.collect import UsageError
+from utils.grading import UsageError, gradescope
 from utils.grading.results import CheckRow, ExerciseRow, Settings, SubmissionRow
 
 CHAPTER = "01_linear_probes"

@@ -4,17 +4,23 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from utils.course import namespace as namespace_module
-from utils.course.namespace import Cell, NotebookError, build_namespace, parse_cells, read_cells
+from utils.course import cells as cells_module
+from utils.course.cells import Cell, NotebookError, parse_cells, read_notebook
+from utils.course.namespace import build_namespace
 
 HIDDEN = {"__name__", "__builtins__", "__annotations__", "display", "get_ipython"}
 
 
 def kept(*sources: str, exercises=(), repair=True):
     return build_namespace([Cell(s, f"cell {n}") for n, s in enumerate(sources, start=1)], exercises, repair=repair)
+
+
+def read_cells(path: Path) -> list[Cell]:
+    return parse_cells(read_notebook(path), path.name)[0]
 
 
 def names(*sources: str) -> set[str]:
@@ -420,4 +426,4 @@ def test_many_repairs_make_one_note():
 
 def test_reading_does_not_need_the_libraries_that_notebooks_are_written_with(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "nbformat", None)
-    assert read_cells(write(tmp_path, ["A = 1"])) and "nbformat" not in vars(namespace_module)
+    assert read_cells(write(tmp_path, ["A = 1"])) and "nbformat" not in vars(cells_module)

@@ -11,8 +11,7 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from utils.grading import pages, report
-from utils.grading.collect import UsageError
+from utils.grading import UsageError, pages, report
 from utils.grading.results import CheckRow, ExerciseRow, Report, Settings, SubmissionRow
 
 RTL, SURROGATE = "\u202e", "\udc80"

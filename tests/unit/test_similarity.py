@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from utils.course import build
+from utils.course.cells import Cell
 from utils.course.mutants import read_mutants
-from utils.course.namespace import Cell
 from utils.grading.collect import Submission
 from utils.grading.similarity import MAX_PAIRS, compare, write_similarity
 

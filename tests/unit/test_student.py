@@ -3,6 +3,7 @@
 import io
 import math
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ import torch
 
 from utils import ROOT, models
 from utils.course import build, wire
-from utils.course import student as student_module
-from utils.course.namespace import Cell, Namespace, build_namespace
-from utils.course.server import StudentServer
-from utils.course.student import Outcome, StudentError, local_student, run_call, value_and_grad
-from utils.course.wire import Opaque
+from utils.course.borrowed import BorrowedError, closed
+from utils.course.calls import local_student, run_call
+from utils.course.cells import Cell
+from utils.course.encoding import Opaque, WireError, encode
+from utils.course.namespace import Namespace, build_namespace
+from utils.course.remote import StudentServer
+from utils.course.student import Outcome, StudentError, value_and_grad
 from utils.probes import LinearProbe
 
 ANSWERS = ["cache_resid_post", "pool_mean", "fit_mass_mean_probe"]
@@ -156,13 +159,18 @@ def test_what_uses_the_answer_inside_utils_is_refused_as_well(submit):
     assert error.kind == "borrowed" and "cache_resid_post" in str(error)
 
 
-def test_every_exercise_that_utils_answers_is_answered_in_a_module_that_is_closed():
-    closed = {module.__name__ for module in student_module.ANSWER_MODULES}
-    names = {name for c in build.chapter_names() for name in build.load_chapter(c).exercises}
-    for path in (ROOT / "utils").glob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        if any(f"\ndef {name}(" in text for name in names):
-            assert f"utils.{path.stem}" in closed, path
+@pytest.mark.parametrize("chapter", build.chapter_names())
+def test_every_answer_that_utils_holds_is_closed_and_opened_again(chapter):
+    names = list(build.load_chapter(chapter).exercises)
+    modules = [vars(import_module(f"utils.{path.stem}")) for path in (ROOT / "utils").glob("[a-z]*.py")]
+    found = [module[name] for module in modules for name in names if name in module]
+    assert found
+    codes = [function.__code__ for function in found]
+    with closed(names):
+        for function in found:
+            with pytest.raises(BorrowedError, match=f"`{function.__name__}` from utils"):
+                function()
+    assert [function.__code__ for function in found] == codes
 
 
 # --- what comes back -----------------------------------------------------------------------------------------------
@@ -247,10 +255,10 @@ MUTATIONS = {
 
 @pytest.mark.parametrize("how", MUTATIONS)
 def test_a_changed_argument_is_noticed_and_ours_stays_as_it_was(submit, how):
-    before = wire.encode(MUTATIONS[how])
+    before = encode(MUTATIONS[how])
     error = failure(submit(f"def f(a):\n    {how}\n    return 1").f, MUTATIONS[how])
     assert error.kind == "mutated" and "`f` changed its argument `a` in place" in str(error)
-    assert wire.encode(MUTATIONS[how]) == before
+    assert encode(MUTATIONS[how]) == before
 
 
 def test_changed_keyword_arguments_are_named_and_nan_is_no_change(submit):
@@ -485,7 +493,7 @@ def test_a_frame_never_makes_this_process_load_a_model():
     stream = io.BytesIO()
     wire.write_frame(stream, {"kind": "value", "value": models.load_model("minilm")})
     stream.seek(0)
-    with pytest.raises(wire.WireError):
+    with pytest.raises(WireError):
         wire.read_frame(stream)
 
 

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from utils import models
-from utils.course import wire
-from utils.course.wire import Opaque, WireError, decode, encode, normalise, read_frame, write_frame
+from utils.course import encoding
+from utils.course.encoding import Opaque, WireError, decode, encode, normalise
+from utils.course.wire import read_frame, write_frame
 from utils.probes import LinearProbe
 
 SEED = 0
@@ -41,7 +42,7 @@ def in_message(item: dict) -> dict:
 
 # --- what is carried ---------------------------------------------------------------------------------------------
 
-TORCH_DTYPES = [d for name, d in sorted(wire._DTYPES.items()) if wire._CARRIED.fullmatch(name)]
+TORCH_DTYPES = [d for name, d in sorted(encoding._DTYPES.items()) if encoding._CARRIED.fullmatch(name)]
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3, 4), (0,), (2, 0, 3)], ids=str)
@@ -478,7 +479,7 @@ HUGE = 2**64 - 1
         struct.pack(">QQ", HUGE, 0),
         struct.pack(">QQ", 0, HUGE),
         struct.pack(">QQ", HUGE, HUGE),
-        struct.pack(">QQ", wire.MAX_TEXT_BYTES + 1, 0) + b" " * 100,
+        struct.pack(">QQ", encoding.MAX_TEXT_BYTES + 1, 0) + b" " * 100,
         struct.pack(">QQ", 0, 0),
         struct.pack(">QQ", 4, 0) + b"nope",
         struct.pack(">QQ", 4, 0) + b"null",

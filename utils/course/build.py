@@ -20,7 +20,7 @@ from pathlib import Path
 import jupytext
 
 from utils import ROOT
-from utils.course.namespace import EXERCISE_COMMENT
+from utils.course.cells import EXERCISE_COMMENT
 from utils.course.start import colab_link, course_address, setup_cell
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"

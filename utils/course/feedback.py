@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from utils.course.build import Chapter, Exercise
-    from utils.course.check import CheckResult
     from utils.course.progress import Prediction, Predictions
+    from utils.course.runner import CheckResult
 
 NOT_TRIED = ("undefined", "unwritten", "borrowed")  # reasons for which no check could run
 HINTS_FROM_ATTEMPT = 2  # the first hint comes with the second failed attempt, the next with the third

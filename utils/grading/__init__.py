@@ -2,8 +2,8 @@
 
     python -m utils.grading run SUBMISSIONS... --out report/
 
-collect (files -> submissions) -> run (batch) -> server (one warm process: checks; forks what runs submitted code,
-inside sandbox) -> results (one model) -> report, gradescope (writers). similarity compares submissions.
+collect (files -> submissions) -> run (batch) -> server (one warm process: checks; its twin forks what runs submitted
+code, inside sandbox) -> results (one model) -> report, gradescope (writers). similarity compares submissions.
 """
 
 

@@ -8,8 +8,6 @@ students in it counts as that folder.
 Skipped without a word: hidden files, `__MACOSX`, what Windows leaves in folders, and a README beside the students.
 """
 
-import difflib
-import functools
 import hashlib
 import os
 import posixpath
@@ -21,17 +19,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from utils.course.build import chapter_names, load_chapter
-from utils.course.namespace import EXERCISE_COMMENT, MAX_NOTEBOOK_BYTES, Cell, NotebookError, parse_cells
+from utils.course.build import chapter_names
+from utils.course.cells import MAX_NOTEBOOK_BYTES, Cell, NotebookError, parse_cells
 from utils.grading import UsageError
+from utils.grading.chapters import chapter_named, chapter_of, find_chapter
 from utils.grading.handed_in import HandedIn, display_name, look_at, read_zip, walk_folder
 from utils.grading.results import SubmissionRow
 
 MAX_NAMED = 5  # things named in one reason; of the others it says how many
 README = re.compile(r"readme(\.\w+)?", re.IGNORECASE)
-STARTED = re.compile(r"\bstart_chapter\(\s*[\"'](\w+)[\"']")
-DEFINED = re.compile(r"^[^\S\n]*(?:async[^\S\n]+)?(?:def[^\S\n]+(\w+)|(\w+)[^\S\n]*=[^\S\n]*lambda\b)", re.MULTILINE)
-COPY = r"[ _-]*(copy)?[ _-]*(\(\d+\)|\d*)"  # what browsers, Jupyter and Windows append to a name that exists
 
 
 @dataclass(frozen=True)
@@ -70,17 +66,6 @@ def collect(paths: Sequence[Path], chapter: str | None = None) -> list[Submissio
         raise UsageError("nothing to grade; name notebooks, folders or zips")
     arguments = [_open(path, wanted) for path in {path.resolve(): path for path in map(_checked, paths)}.values()]
     return sorted(_keep_apart(arguments), key=lambda row: (row.student, row.chapter or "", row.file))
-
-
-def find_chapter(text: str) -> str:
-    """The chapter that somebody means by its name or number; UsageError if there is none."""
-    names = chapter_names()
-    known = {alias: name for name in names for alias in (name, name[:2], name[:2].lstrip("0"))}
-    if text in known:
-        return known[text]
-    near = difflib.get_close_matches(text[:80], names, n=1)
-    cure = f"did you mean {near[0]}?" if near else f"the chapters are {', '.join(names)}"
-    raise UsageError(f"there is no chapter {display_name(text)}; {cure}")
 
 
 def _checked(path: Path) -> Path:
@@ -135,7 +120,7 @@ def _submissions(found: list[HandedIn], root: Path, wanted: str | None, shown: s
     found = [f for f in found if not f.folder or f.problem or _owner(f)]  # a chapter's folder is nobody's
     if not found:
         raise UsageError(f"{shown} is empty; name the folder that holds the students' notebooks or folders")
-    root_name = next((p.name for p in (root, *root.parents) if p.name and not _chapter_named(p.name)), "submission")
+    root_name = next((p.name for p in (root, *root.parents) if p.name and not chapter_named(p.name)), "submission")
     students = defaultdict(list)
     for each in found:
         students[_owner(each) or root_name].append(each)
@@ -146,18 +131,7 @@ def _owner(found: HandedIn) -> str | None:
     """The first name on the way that is not a chapter's; None if there is none."""
     *above, last = found.parts
     names = [*above, last if found.folder else os.path.splitext(last)[0]]
-    return next((name for name in names if not _chapter_named(name)), None)
-
-
-@functools.cache
-def _chapter_pattern() -> re.Pattern:
-    return re.compile(f"({'|'.join(chapter_names())}){COPY}", re.IGNORECASE)
-
-
-def _chapter_named(name: str) -> str | None:
-    """The chapter that a file or folder is called after, such as '01_linear_probes (1)'."""
-    match = _chapter_pattern().fullmatch(name) if len(name) < 100 else None
-    return match[1].lower() if match else None
+    return next((name for name in names if not chapter_named(name)), None)
 
 
 def _choose(student: str, found: list[HandedIn], wanted: str | None) -> list[Submission]:
@@ -201,27 +175,14 @@ def _read(student: str, found: HandedIn) -> Submission:
         if len(content) <= MAX_NOTEBOOK_BYTES:
             row = replace(row, sha256=hashlib.sha256(content).hexdigest())
         cells, notes = parse_cells(content, found.name)
-        row = replace(row, chapter=_chapter_of(cells))
+        row = replace(row, chapter=chapter_of(cells))
         if row.chapter is None:
             looked_for = "`# exercise: name`, `start_chapter(...)` or function of an exercise"
             raise NotebookError(f"{found.name} has no {looked_for} of {', '.join(chapter_names())}")
     except NotebookError as error:
-        named = (_chapter_named(os.path.splitext(part)[0]) for part in reversed(found.parts))
+        named = (chapter_named(os.path.splitext(part)[0]) for part in reversed(found.parts))
         return replace(row, chapter=next(filter(None, named), None), reason=display_name(str(error), 300))
     return replace(row, cells=tuple(cells), notes=tuple(notes))
-
-
-def _chapter_of(cells: Sequence[Cell]) -> str | None:
-    """The chapter most of whose exercises are named in comments; else the one that is started; else by functions."""
-    text = "\n".join(cell.source for cell in cells)
-    marked, started = set(EXERCISE_COMMENT.findall(text)), set(STARTED.findall(text))
-    defined = {name for names in DEFINED.findall(text) for name in names}
-    evidence = {}
-    for name in chapter_names():
-        exercises = load_chapter(name).exercises.keys()
-        evidence[name] = (len(marked & exercises), name in started, len(defined & exercises))
-    best = max(evidence, key=evidence.get)
-    return best if any(evidence[best]) else None
 
 
 def _refusal(student: str, refused: list[Submission], found: list[HandedIn]) -> Submission:

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from utils import ROOT
 from utils.course import build
-from utils.grading import run
-from utils.grading.collect import Submission, UsageError, collect, find_chapter
+from utils.grading import UsageError, run
+from utils.grading.chapters import find_chapter
+from utils.grading.collect import Submission, collect
 from utils.grading.pages import card, visible
 from utils.grading.report import write_whole
 from utils.grading.results import ExerciseRow, Settings, SubmissionRow

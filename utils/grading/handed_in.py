@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from utils.course.namespace import MAX_NOTEBOOK_BYTES, NotebookError, read_notebook
+from utils.course.cells import MAX_NOTEBOOK_BYTES, NotebookError, read_notebook
 
 MAX_MEMBERS = 10_000  # files of a zip
 MAX_ZIP_BYTES = 2_000_000_000  # of a zip's notebooks, unpacked

@@ -20,7 +20,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from utils.course import build, feedback
-from utils.grading.collect import display_name
+from utils.grading.handed_in import display_name
 from utils.grading.results import CheckRow, ExerciseRow, Report, SubmissionRow
 
 TEXT_CHARACTERS, EXAMPLE_CHARACTERS = 2000, 400  # of one text, and of the example of a common mistake

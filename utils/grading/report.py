@@ -23,7 +23,8 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from utils.grading.collect import UsageError, display_name
+from utils.grading import UsageError
+from utils.grading.handed_in import display_name
 from utils.grading.pages import by_number, index_page, page_names, student_page
 from utils.grading.results import Report, SubmissionRow
 

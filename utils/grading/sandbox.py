@@ -7,15 +7,14 @@ Works without Docker, as any user. Layers, each one used where the kernel has it
 is root, namespaces (processes, network, IPC, mounts; user namespaces where the grader is not root), landlock (files,
 signals), seccomp (system calls), resource limits. macOS has the last only. `Layers` says which were active.
 
-Sources: man pages landlock(7), seccomp(2), user_namespaces(7), pid_namespaces(7); kernel documentation of both.
+Namespaces and the user are in seclusion.py, landlock and seccomp in syscalls.py. Sources: man pages landlock(7) and
+seccomp(2); kernel documentation of both.
 """
 
-import ctypes
 import os
 import platform
 import resource
 import signal
-import stat
 import struct
 import sys
 import sysconfig
@@ -28,24 +27,18 @@ from typing import NoReturn
 
 import psutil
 
+from utils import ROOT
 from utils.grading import syscalls
+from utils.grading.seclusion import ACTIVE, NOBODY, Layers, libc, separate
 
-ACTIVE = "active"
-NOBODY = 65534  # the user that submitted code runs as where the grader is root
 MB = 1 << 20
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ")  # all that a server gets of the grader's
 FOLDERS = ("HOME", "TMPDIR", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR", "XDG_CACHE_HOME", "HF_HOME", "IPYTHONDIR")
 # `--require-sandbox` wants these; the others make a second wall
 ESSENTIAL = ("unprivileged user", "resource limits", "files", "network", "other processes", "system calls")
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _LINUX = sys.platform == "linux"
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SUBREAPER, _PR_NO_NEW_PRIVS = 1, 4, 36, 38
-_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
-_NEWUSER, _NEWPID, _NEWNET = 0x10000000, 0x20000000, 0x40000000
-_MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
-
-Layers = dict[str, str]  # name -> ACTIVE, or why it is not
+_PR_SET_PDEATHSIG, _PR_SET_SUBREAPER, _PR_NO_NEW_PRIVS = 1, 36, 38
 
 
 @dataclass(frozen=True)
@@ -61,8 +54,6 @@ class Limits:
 
 def readable_paths() -> list[Path]:
     """What submitted code may read: Python, the installed libraries, the models and tables of the course."""
-    from utils import ROOT
-
     paths = {*sys.path, *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))}
     paths |= {f"{prefix}/{folder}" for prefix in (sys.prefix, sys.base_prefix, "/usr") for folder in ("lib", "lib64")}
     paths |= {"/lib", "/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", "/dev/urandom"}
@@ -74,13 +65,13 @@ def readable_paths() -> list[Path]:
 def become_reaper() -> None:
     """Orphans of what this process forks become its children, so that `end` finds them."""
     if _LINUX:
-        _libc.prctl(_PR_SET_SUBREAPER, 1, 0, 0, 0)
+        libc.prctl(_PR_SET_SUBREAPER, 1, 0, 0, 0)
 
 
 def die_with_parent() -> None:
     """The kernel ends this process when the one that started it ends."""
     if _LINUX:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def fork_confined(
@@ -161,7 +152,7 @@ def _enclose(
     os.setsid()
     layers: Layers = {}
     if _LINUX:
-        _separate(layers, work, readable, limits)
+        separate(layers, work, readable, limits.file_bytes)
     pid = os.fork()
     if pid == 0:
         os.close(tell)
@@ -170,99 +161,6 @@ def _enclose(
         os.setpgid(0, 0)
         _run_and_exit(lambda: (_confine(layers, work, readable, limits, keep), body(layers)))
     os.write(tell, struct.pack("i", pid))
-
-
-# ── before the fork: users and namespaces ──
-
-
-def _separate(layers: Layers, work: Path, readable: Sequence[Path], limits: Limits) -> None:
-    kinds = _NEWUSER | _NEWPID | _NEWNET | _NEWIPC | _NEWUTS | _NEWCGROUP
-    was_root = os.geteuid() == 0
-    if was_root:
-        _unshare(layers, "own mounts", _NEWNS)
-        if layers["own mounts"] == ACTIVE:
-            _mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE)
-            _reveal([*readable, work])
-            _mount_work(layers, work, limits)
-        _become_nobody(layers, readable)
-    else:
-        layers["unprivileged user"] = ACTIVE
-        kinds |= _NEWNS
-    uid, gid = os.getuid(), os.getgid()
-    _unshare(layers, "own namespaces", kinds)
-    if layers["own namespaces"] != ACTIVE:
-        return
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        with suppress(OSError):  # without a map it is a nobody, which is as good
-            Path(f"/proc/self/{name}").write_text(text)
-    if not was_root:
-        layers["own mounts"] = ACTIVE
-        _mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE)
-        _mount_work(layers, work, limits)
-
-
-def _unshare(layers: Layers, name: str, kinds: int) -> None:
-    done = _libc.unshare(kinds) == 0
-    layers[name] = ACTIVE if done else f"the kernel refused: {os.strerror(ctypes.get_errno())}"
-
-
-def _mount(source: bytes, target: bytes, kind: bytes | None, flags: int, options: bytes = b"") -> None:
-    if _libc.mount(source, target, kind, ctypes.c_ulong(flags), options or None):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), os.fsdecode(target))
-
-
-def _mount_work(layers: Layers, work: Path, limits: Limits) -> None:
-    """The work folder becomes one in memory, of limited size, that nobody else sees and that is gone at the end."""
-    options = f"size={limits.file_bytes},nr_inodes=4096,mode=700"
-    if os.getuid() == 0:  # it becomes nobody afterwards
-        options += f",uid={NOBODY},gid={NOBODY}"
-    try:
-        _mount(b"tmpfs", os.fsencode(work), b"tmpfs", _MS_NOSUID | _MS_NODEV, options.encode())
-        layers["work folder in memory"] = ACTIVE
-    except OSError as error:
-        layers["work folder in memory"] = f"the kernel refused: {error.strerror}"
-
-
-def _reveal(paths: Sequence[Path]) -> None:
-    """Where a folder above a path keeps others out (/root has mode 700), one that holds the path alone takes its place.
-
-    Seen from here only: the mounts are this process's own.
-    """
-    hidden: dict[Path, list[tuple[Path, int]]] = {}
-    for path in paths:
-        closed = [p for p in reversed(path.parents) if not p.stat().st_mode & stat.S_IXOTH]
-        if closed:
-            hidden.setdefault(closed[0], []).append((path, os.open(path, os.O_PATH)))
-    for folder, inside in hidden.items():
-        _mount(b"tmpfs", os.fsencode(folder), b"tmpfs", _MS_NOSUID | _MS_NODEV, b"size=1m,mode=755")
-        for path, fd in inside:
-            if path.exists():  # within one that was brought back before
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir() if stat.S_ISDIR(os.fstat(fd).st_mode) else path.touch()
-            _mount(f"/proc/self/fd/{fd}".encode(), os.fsencode(path), None, _MS_BIND | _MS_REC)
-    for inside in hidden.values():
-        for _, fd in inside:
-            os.close(fd)
-
-
-def _become_nobody(layers: Layers, readable: Sequence[Path]) -> None:
-    blocked = [path for path in readable if not all(p.stat().st_mode & stat.S_IXOTH for p in path.parents)]
-    if blocked:
-        layers["unprivileged user"] = f"it could not read {blocked[0]}; install Python where all may read it"
-        return
-    try:
-        os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
-    except OSError as error:  # in a container without other users
-        layers["unprivileged user"] = f"root may not become another user here ({error.strerror})"
-        return
-    _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # or /proc/self would still be root's, and uid_map with it
-    layers["unprivileged user"] = ACTIVE
-
-
-# ── after the fork: what the process gives up for good ──
 
 
 def _confine(layers: Layers, work: Path, readable: Sequence[Path], limits: Limits, keep: Sequence[int]) -> None:
@@ -282,11 +180,11 @@ def _confine(layers: Layers, work: Path, readable: Sequence[Path], limits: Limit
         if os.geteuid():
             layers["unprivileged user"] = ACTIVE
         return
-    _libc.prctl(_PR_NO_NEW_PRIVS, 1, 0, 0, 0)
-    syscalls.drop_capabilities(_libc)
-    landlock = syscalls.restrict_files(_libc, readable, [work])
+    libc.prctl(_PR_NO_NEW_PRIVS, 1, 0, 0, 0)
+    syscalls.drop_capabilities(libc)
+    landlock = syscalls.restrict_files(libc, readable, [work])
     layers["files"] = ACTIVE if landlock else "the kernel has no landlock (Linux 5.13 or newer has)"
-    seccomp = syscalls.restrict_calls(_libc)
+    seccomp = syscalls.restrict_calls(libc)
     layers["system calls"] = ACTIVE if seccomp else f"no seccomp filter for {platform.machine()}, or refused"
     separate = layers["own namespaces"] == ACTIVE
     layers["network"] = ACTIVE if separate or seccomp else "neither namespaces nor seccomp"

@@ -1,28 +1,23 @@
-"""The warm process of one worker: it runs checks, and forks what runs submitted code.
+"""The warm process of one worker: it runs checks, and has a twin that forks what runs submitted code.
 
 It is started once, loads torch, TransformerLens and the course's models, and then grades one submission after the
-other; requests and answers are lines of JSON. It has a twin that forks, for every exercise, a confined process that
-runs submitted code. With `split` trust the twin leaves before any check is loaded, so that it holds no check, seed or
-submission, and the checks run here. With `shared` trust it leaves later, and the checks run beside submitted code.
+other; requests and answers are lines of JSON. With `split` trust the twin leaves before any check is loaded, so that
+it holds no check, seed or submission, and the checks run here. With `shared` trust it leaves later, and the checks run
+beside submitted code.
 """
 
 import contextlib
-import gc
 import importlib
-import inspect
 import json
 import os
 import pkgutil
 import resource
 import shutil
 import signal
-import socket
-import struct
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import astuple
 from pathlib import Path
 
 import psutil
@@ -31,21 +26,24 @@ from torch.nn.functional import linear
 
 import utils
 from utils import ROOT, models
-from utils.course import build, student
-from utils.course.check import CheckResult, run_checks
-from utils.course.namespace import Cell, build_namespace
-from utils.course.server import StudentServer, serve
-from utils.course.student import StudentError, local_student
+from utils.course import build
+from utils.course.borrowed import forget
+from utils.course.calls import local_student
+from utils.course.cells import Cell
+from utils.course.namespace import build_namespace
+from utils.course.remote import StudentServer
+from utils.course.runner import CheckResult, run_checks
+from utils.course.server import serve
+from utils.course.student import StudentError
 from utils.course.wire import read_frame, write_frame
 from utils.grading import integrity, sandbox
 from utils.grading.results import CheckRow, ExerciseRow, Settings
+from utils.grading.twin import Forked, twin
 
 MESSAGE_CHARACTERS = 2000  # of one text that submitted code may bring into results
 MAX_SAID = 20  # such texts of one kind
 TRUSTED_BYTES = 4 << 30  # what comparing may take, whatever came back, beyond what this process has when it is warm
 CPU_SECONDS = 30  # that a confined process may take beyond its time on the clock
-_LIMITS = struct.Struct("5q")  # the fields of sandbox.Limits
-_PID = struct.Struct("q")
 
 
 def main(trust: str) -> None:
@@ -63,9 +61,11 @@ def main(trust: str) -> None:
             os.chown(work, sandbox.NOBODY, sandbox.NOBODY)
     try:
         _warm_up()
+        body, readable = _serve_split, sandbox.readable_paths()
         if trust == "shared":
+            body, readable = _serve_shared, [*readable, ROOT / "tests", ROOT / "pyproject.toml", ROOT / "utils"]
             _load_checks()
-        with _twin(work, shared=trust == "shared") as launch:
+        with twin(work, readable, body) as launch:
             _load_checks()
             limit = psutil.Process().memory_info().vms + TRUSTED_BYTES
             with contextlib.suppress(ValueError, OSError):  # macOS has no such limit
@@ -101,129 +101,7 @@ def _load_checks() -> None:
         run_checks(name, next(iter(build.load_chapter(name).exercises)), integrity.NONSENSE)
 
 
-# ── the twin: forks processes for submitted code ──
-
-
-@contextlib.contextmanager
-def _twin(work: Path, *, shared: bool) -> Iterator[Callable[[sandbox.Limits], "_Forked"]]:
-    """Fork the twin; gives what launches a confined process from it."""
-    ours, theirs = socket.socketpair()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            ours.close()
-            _run_twin(theirs, work, shared)
-        finally:
-            os._exit(0)
-    theirs.close()
-    try:
-        yield lambda limits: _Forked(ours, pid, limits)
-    finally:
-        ours.close()
-        os.waitpid(pid, 0)
-
-
-def _run_twin(control: socket.socket, work: Path, shared: bool) -> None:
-    """Fork on demand, end on demand; ends when the other side is gone, with all that it has forked."""
-    sandbox.die_with_parent()
-    sandbox.become_reaper()
-    readable = sandbox.readable_paths()
-    if shared:
-        readable += [ROOT / "tests", ROOT / "pyproject.toml", ROOT / "utils"]
-    gc.collect()
-    gc.freeze()  # a collection in a fork would touch, and so copy, every page that holds an object
-    running = 0
-    while True:
-        message, fds, _, _ = socket.recv_fds(control, _LIMITS.size, 2)
-        status = 0
-        if running:  # whatever the message is, that one is over
-            status, running = sandbox.end(running), 0
-            _empty(work)
-        if not message:
-            return
-        if not fds:
-            control.send(_PID.pack(status))
-            continue
-
-        def body(layers: sandbox.Layers, fds: list[int] = fds) -> None:
-            ready = {"op": "ready", "layers": layers}
-            _serve_shared(*fds, ready) if shared else serve(*fds, ready, prepare=_forget_answers)
-
-        with contextlib.suppress(OSError):
-            running = sandbox.fork_confined(body, work, readable, sandbox.Limits(*_LIMITS.unpack(message)), keep=fds)
-        for fd in fds:
-            os.close(fd)
-        control.send(_PID.pack(running))
-
-
-def _forget_answers(answers: list[str]) -> None:
-    """Take the course's own versions of these exercises out of this process for good."""
-    for module in student.ANSWER_MODULES:
-        for name in answers:
-            function = inspect.unwrap(getattr(module, name, None))
-            if inspect.isfunction(function):
-                function.__code__ = student.REFUSE.replace(co_name=name)
-
-
-def _empty(folder: Path) -> None:
-    """Where the work folder is not in memory, the next one finds nothing of the last one; links are not followed."""
-    for path in folder.iterdir():
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
-class _Forked:
-    """A confined process, launched from the twin; see `utils.course.server.Launched`."""
-
-    def __init__(self, control: socket.socket, twin: int, limits: sandbox.Limits):
-        self._control, self._twin, self._limits = control, twin, limits
-        theirs_in, self.fd_in = os.pipe()
-        self.fd_out, theirs_out = os.pipe()
-        socket.send_fds(control, [_LIMITS.pack(*astuple(limits))], [theirs_in, theirs_out])
-        os.close(theirs_in)
-        os.close(theirs_out)
-        self._pid = _PID.unpack(control.recv(_PID.size))[0]
-
-    def is_alive(self) -> bool:
-        """Whether it was started; if it has ended since, its pipes say so."""
-        return self._pid != 0
-
-    def watch(self) -> None:
-        """Limits hold for each process; this one is for all together."""
-        processes = psutil.Process(self._twin).children(recursive=True)
-        if len(processes) > 1 and sum(map(_own_memory, processes)) > self._limits.memory_bytes:
-            raise MemoryError(f"its processes took more than {self._limits.memory_bytes >> 20} MB of memory together")
-
-    def end(self, patience: float = 0.0) -> int | None:
-        status = None
-        if self._pid:
-            deadline = time.monotonic() + patience
-            while _is_running(self._pid) and time.monotonic() < deadline:
-                time.sleep(0.005)
-            had_ended = not _is_running(self._pid)
-            self._control.send(b"\0")
-            status = _PID.unpack(self._control.recv(_PID.size))[0]
-            status = status if had_ended else None
-        for fd in (self.fd_in, self.fd_out):
-            os.close(fd)
-        return status
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-def _own_memory(process: psutil.Process) -> int:
-    """Bytes that a process shares with no other."""
-    try:
-        return process.memory_full_info().uss
-    except psutil.Error:  # it has just ended
-        return 0
-
-
-def _layers(launch: Callable[[sandbox.Limits], _Forked]) -> sandbox.Layers:
+def _layers(launch: Callable[[sandbox.Limits], Forked]) -> sandbox.Layers:
     """The layers of the sandbox as a confined process finds them."""
     server = StudentServer(launch=lambda: launch(sandbox.Limits()))
     reply = server.open([], [])[1]
@@ -232,14 +110,11 @@ def _layers(launch: Callable[[sandbox.Limits], _Forked]) -> sandbox.Layers:
     return server.ready["layers"]
 
 
-# ── grading ──
-
-
 class Stuck(StudentError):
     """Definitions that never end: there is no use in waiting for them once more."""
 
 
-def _grade(request: dict, launch: Callable[[sandbox.Limits], _Forked]) -> Iterator[dict]:
+def _grade(request: dict, launch: Callable[[sandbox.Limits], Forked]) -> Iterator[dict]:
     """Grade the exercises that a request names; one answer for each of them."""
     settings, chapter = Settings(**request["settings"]), build.load_chapter(request["chapter"])
     cells, left = [Cell(**cell) for cell in request["cells"]], request["seconds_left"]
@@ -308,10 +183,15 @@ def _check_shared(
     return results
 
 
-def _serve_shared(fd_in: int, fd_out: int, ready: dict) -> None:
+def _serve_split(fds: list[int], layers: sandbox.Layers) -> None:
+    """In the confined process of split trust: functions that the checks, elsewhere, call."""
+    serve(*fds, {"op": "ready", "layers": layers}, prepare=forget)
+
+
+def _serve_shared(fds: list[int], layers: sandbox.Layers) -> None:
     """In the confined process of shared trust: one exercise, checked beside the submitted code."""
-    frames_in, frames_out = os.fdopen(fd_in, "rb"), os.fdopen(fd_out, "wb")
-    write_frame(frames_out, ready)
+    frames_in, frames_out = os.fdopen(fds[0], "rb"), os.fdopen(fds[1], "wb")
+    write_frame(frames_out, {"op": "ready", "layers": layers})
     message = read_frame(frames_in)
     if message.get("op") == "open":  # it was asked for its layers only
         write_frame(frames_out, {"id": message["id"]})

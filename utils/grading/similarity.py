@@ -45,11 +45,12 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from utils.course import build
-from utils.course.namespace import Cell
+from utils.course.cells import Cell
+from utils.grading.answers import EXCERPT, all_pieces, read_answers
 from utils.grading.collect import Submission
 from utils.grading.pages import template
-from utils.grading.pieces import EXCERPT, all_pieces, read_notebook, shared_wording
 from utils.grading.report import csv_text, write_whole
+from utils.grading.wording import shared_wording
 
 COMMON = 0.5  # share of students: what this many have, or may have from the published solution, is no evidence
 MIN_CLASS = 10  # other students, in thought: two alone do not make everything common
@@ -88,11 +89,11 @@ def compare(submissions: Sequence[Submission], chapter: str) -> list[Pair]:
     course = build.load_chapter(chapter)
     cells = [cell for cell in course.cells if cell.kind == "code"]
     given = {cell.source.strip() for cell in cells if not cell.exercise and not cell.tags}
-    handed_out = read_notebook([Cell(source, "") for source in sorted(given)], course.exercises)
+    handed_out = read_answers([Cell(source, "") for source in sorted(given)], course.exercises)
     ignored = all_pieces(handed_out)
-    solution = read_notebook([Cell(cell.source, "") for cell in cells], course.exercises, given)
+    solution = read_answers([Cell(cell.source, "") for cell in cells], course.exercises, given)
     read = [submission for submission in submissions if submission.chapter == chapter and not submission.reason]
-    notebooks = [read_notebook(submission.cells, course.exercises, given) for submission in read]
+    notebooks = [read_answers(submission.cells, course.exercises, given) for submission in read]
     names = [name for name in course.exercises if any(name in notebook.answers for notebook in notebooks)]
     if len(read) < 2 or not names:
         return []
@@ -101,7 +102,8 @@ def compare(submissions: Sequence[Submission], chapter: str) -> list[Pair]:
     sums = [_compare_pieces(row, solution.answers[name].pieces) for row, name in zip(pieces, names, strict=True)]
     by_exercise = np.array([_score(*each) for each in sums])  # [exercise student student]
     scores = _score(*np.sum(sums, axis=0))  # [student student]
-    wording = shared_wording(notebooks, "\n".join(cell.source for cell in course.cells))
+    text = "\n".join(cell.source for cell in course.cells)
+    wording = shared_wording([notebook.wording for notebook in notebooks], text)
     for (i, j), texts in wording.items():
         n_words = sum(len(text.split()) for text in texts)
         scores[i, j] = 1 - (1 - scores[i, j]) * np.exp(-n_words / WORDING_SCALE)

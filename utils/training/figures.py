@@ -22,8 +22,8 @@ from nbclient import NotebookClient
 
 from utils import ROOT
 from utils.course import build
+from utils.course.cells import Cell
 from utils.course.mutants import read_mutants
-from utils.course.namespace import Cell
 from utils.grading.collect import Submission
 from utils.grading.results import Settings
 
