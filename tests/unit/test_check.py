@@ -1,10 +1,14 @@
 """`check` in a real kernel: every case is a few cells of one notebook, asked for their card."""
 
+import base64
 import json
 import os
 import re
+import sys
+import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -279,3 +283,59 @@ def test_a_script_without_ipython_is_checked_as_well(tmp_path, monkeypatch, caps
     with pytest.raises(CheckFailed, match="checks passed"):
         check(load(DEF + "    return 1 / 0"))
     assert "ZeroDivisionError: division by zero  (line 6" in capsys.readouterr().out
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """Progress of its own, in a script; the folder in which it lies."""
+    monkeypatch.setattr(progress, "PATH", tmp_path / ".progress.json")
+    monkeypatch.setattr(progress, "_unsaved", {})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def colab(alone, monkeypatch):
+    """Stands for google.colab: what is downloaded, and what will be uploaded."""
+    files = SimpleNamespace(uploads={}, downloads={}, upload=lambda: files.uploads)
+    files.download = lambda name: files.downloads.update({Path(name).name: Path(name).read_bytes()})
+    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace(files=files))
+    monkeypatch.setattr(tempfile, "tempdir", str(alone))
+    return files
+
+
+def test_progress_is_a_link_and_comes_back_from_the_file(alone, monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(check_module, "display", shown.append)
+    progress.record_attempt("01_linear_probes", "pool_mean", 3)
+    check_module.save_progress()
+    data = re.search(r'download="probing_progress.json" href="data:application/json;base64,([^"]*)"', shown[0].html)
+    (alone / "saved.json").write_bytes(base64.b64decode(data[1]))
+    progress.PATH.unlink()
+    progress.record_attempt("01_linear_probes", "pool_mean", 1)
+    check_module.restore_progress("saved.json")
+    assert progress.read_progress()["01_linear_probes"]["pool_mean"] == {"earned": 3, "attempts": 1}
+    assert "pool_mean" in shown[1].text  # the table of progress
+
+
+def test_in_colab_progress_is_downloaded_and_chosen_from_a_form(colab, capsys):
+    progress.record_attempt("01_linear_probes", "pool_mean", 3)
+    check_module.save_progress()
+    progress.PATH.unlink()
+    colab.uploads = colab.downloads
+    check_module.restore_progress()
+    assert progress.read_progress() == {"01_linear_probes": {"pool_mean": {"earned": 3, "attempts": 1}}}
+    colab.uploads = {}  # somebody closed the form
+    check_module.restore_progress()
+    colab.uploads = {"photo.json": b"\xff"}
+    with pytest.raises(ValueError, match=r"photo\.json is no file of save_progress\(\) .*your progress is as it was"):
+        check_module.restore_progress()
+    assert progress.read_progress()["01_linear_probes"]["pool_mean"]["earned"] == 3
+
+
+def test_a_file_to_restore_must_be_named_and_there(alone):
+    with pytest.raises(ValueError, match=r'restore_progress\("probing_progress\.json"\)'):
+        check_module.restore_progress()
+    with pytest.raises(ValueError, match=r"gone\.json cannot be read \(No such file or directory\)"):
+        check_module.restore_progress("gone.json")
+    assert not progress.PATH.exists()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from filelock import FileLock
@@ -16,6 +16,8 @@ from utils import ROOT
 from utils.course import progress
 from utils.course.progress import (
     Prediction,
+    merge_progress,
+    progress_text,
     read_predictions,
     read_progress,
     record_attempt,
@@ -277,6 +279,61 @@ def test_an_outcome_in_the_file_comes_before_a_prediction_that_could_not_be_writ
     path.write_text(json.dumps(content))  # by another notebook
     record_attempt("01", "f", 1)
     assert read_predictions()["01"] == {"best": replace(ASKED, outcome="embed"), "other": SAID}
+
+
+def test_saved_progress_is_merged_and_twice_is_as_good_as_once(path):
+    """Points and attempts by the better, exercise by exercise."""
+    for exercise, points in (("f", 1), ("f", 3), ("g", 2)):
+        record_attempt("01", exercise, points)
+    saved = progress_text()
+    path.unlink()
+    for exercise, points in (("f", 2), ("g", 0), ("g", 4), ("h", 1)):
+        record_attempt("01", exercise, points)
+    for _ in range(2):
+        merge_progress(saved)
+        assert read_progress()["01"] == {
+            "f": {"earned": 3, "attempts": 2},
+            "g": {"earned": 4, "attempts": 2},
+            "h": {"earned": 1, "attempts": 1},
+        }
+
+
+SETTLED = replace(SAID, outcome="layer 2")
+LATER = replace(SAID, choice="layer 2", confidence=0.9)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "kept"),
+    [
+        (SAID, None, SAID),
+        (None, SAID, SAID),
+        (SAID, LATER, LATER),
+        (SETTLED, LATER, SETTLED),
+        (SETTLED, replace(LATER, outcome="embed"), SETTLED),
+        (SAID, replace(ASKED, outcome="layer 2"), SETTLED),
+        (replace(ASKED, outcome="layer 2"), LATER, replace(ASKED, outcome="layer 2")),
+        (replace(ASKED, outcome="layer 2"), SETTLED, SETTLED),
+        (SAID, replace(ASKED, question="Which is lowest?", outcome="embed"), None),
+    ],
+)
+def test_of_a_prediction_in_two_files_that_is_kept_which_one_machine_would_have_kept(earlier, later, kept, path):
+    rows = {"01": {"best": earlier}} if earlier else {}
+    saved = json.dumps({"chapters": {}, "predictions": rows}, default=asdict)
+    if later is not None:
+        record_prediction("01", "best", later)
+    merge_progress(saved)
+    assert read_predictions() == {"01": {"best": kept or later}}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", "{}", '{"chapters": 3}', "[" * 9999, '{"chapters": {"01": {"f": {"earned": "many"}}}}']
+)
+def test_a_damaged_file_is_refused_and_changes_nothing(text, path):
+    record_attempt("01", "f", 2)
+    before = path.read_bytes()
+    with pytest.raises(ValueError):
+        merge_progress(text)
+    assert path.read_bytes() == before and sorted(path.parent.glob("*damaged*")) == []
 
 
 def test_a_lock_file_that_a_killed_kernel_left_is_no_obstacle(path):

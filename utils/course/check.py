@@ -6,9 +6,12 @@ import functools
 import io
 import logging
 import os
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 
 import torch
 from IPython import get_ipython
@@ -19,8 +22,16 @@ from utils.course.calls import local_student
 from utils.course.cells import Cell
 from utils.course.expect import describe
 from utils.course.namespace import Namespace, build_namespace
-from utils.course.progress import read_predictions, read_progress, record_attempt
+from utils.course.progress import (
+    merge_progress,
+    progress_text,
+    read_predictions,
+    read_progress,
+    record_attempt,
+)
 from utils.course.runner import CheckResult, run_checks
+
+SAVED = "probing_progress.json"  # what a download is called
 
 
 class CheckFailed(AssertionError):
@@ -153,6 +164,57 @@ def progress() -> None:
     """Show every chapter's exercises: done or not, points, attempts; and how many predictions came out right."""
     table = feedback.progress_table(list(_chapters().values()), read_progress(), read_predictions())
     display(feedback.Card(*table))
+
+
+def save_progress() -> None:
+    """Download your progress as a file, for a machine that does not keep it, as in Colab; see `restore_progress`."""
+    if is_grading():
+        return
+    content = progress_text()
+    display(feedback.Card(*feedback.download(SAVED, content)))
+    if files := _colab_files():
+        copy = Path(tempfile.gettempdir()) / SAVED  # stays: the browser asks for it after the cell has ended
+        copy.write_text(content, encoding="utf-8")
+        files.download(str(copy))
+
+
+def restore_progress(file: str | Path | None = None) -> None:
+    """Add saved progress to what is here: of each exercise the better result, and no prediction is lost.
+
+    Args:
+        file: what `save_progress` downloaded. In Colab you choose it if it is not named.
+
+    Raises:
+        ValueError: If it is not named, missing, damaged or something else. Your progress is then as it was.
+    """
+    if is_grading():
+        return
+    files = _colab_files()
+    if file is None and files is None:
+        raise ValueError(f'name the file that save_progress() downloaded: restore_progress("{SAVED}")')
+    contents = files.upload() if file is None else {str(file): _read_bytes(Path(file))}
+    for name, content in contents.items():
+        try:
+            merge_progress(content.decode())
+        except ValueError as error:
+            raise ValueError(f"{name} is no file of save_progress() ({error}); your progress is as it was") from None
+    progress()
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); name the file with its folder") from None
+
+
+def _colab_files() -> ModuleType | None:
+    """What moves files between Colab and its user; None anywhere else."""
+    try:
+        from google.colab import files
+    except ImportError:
+        return None
+    return files
 
 
 def is_grading() -> bool:

@@ -4,7 +4,6 @@ Written atomically under a lock, so that a killed kernel, or two notebooks at on
 cannot be written, progress lasts as long as the kernel, and that is said once.
 """
 
-import copy
 import json
 import os
 import sys
@@ -102,6 +101,24 @@ def record_outcome(chapter: str, name: str, asked: Prediction, outcome: str) -> 
     return _update(keep)
 
 
+def merge_progress(text: str) -> None:
+    """Add what an earlier `.progress.json` holds; nothing that is here is lost, and nothing counts twice.
+
+    Args:
+        text: content of that file.
+
+    Raises:
+        ValueError: If it is damaged, or something else. Nothing has changed then.
+    """
+    earlier = _parse(text)
+    _update(lambda saved: saved.update(_merge(earlier, saved)))
+
+
+def progress_text() -> str:
+    """All progress, as `.progress.json` holds it."""
+    return _text(_saved())
+
+
 # NotImplementedError: a network drive without locks. filelock's Timeout is an OSError.
 _CANNOT_WRITE = (OSError, NotImplementedError)
 
@@ -123,11 +140,11 @@ def _update(change: Callable[[Saved], Result]) -> Result:
     """Apply a change to what is saved, and save it; returns what the change returns."""
     try:
         with _lock():
-            saved = _with_unsaved(_read_or_set_aside())
+            saved = _merge(_read_or_set_aside(), _unsaved or _empty())
             result = change(saved)
             temporary = PATH.with_suffix(".tmp")
             with temporary.open("w", encoding="utf-8") as file:
-                json.dump({"version": VERSION} | saved, file, indent=1, default=asdict)
+                file.write(_text(saved))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, PATH)
@@ -150,21 +167,44 @@ def _empty() -> Saved:
     return {"chapters": {}, "predictions": {}}
 
 
-def _with_unsaved(saved: Saved) -> Saved:
-    """What the file holds with what could not be written to it earlier; an outcome in the file was there first."""
-    unsaved = copy.deepcopy(_unsaved) or _empty()  # a copy: the next write may fail as well
-    for chapter, rows in unsaved["chapters"].items():
-        saved["chapters"].setdefault(chapter, {}).update(rows)
-    for chapter, rows in unsaved["predictions"].items():
-        mine = saved["predictions"].setdefault(chapter, {})
-        mine.update({name: row for name, row in rows.items() if name not in mine or mine[name].outcome is None})
-    return saved
+def _merge(earlier: Saved, later: Saved) -> Saved:
+    """Of each exercise the better result; of each prediction what would be kept if all had happened in one place."""
+    for chapter, rows in later["chapters"].items():
+        mine = earlier["chapters"].setdefault(chapter, {})
+        for exercise, row in rows.items():
+            mine[exercise] = {key: max(n, mine.get(exercise, row)[key]) for key, n in row.items()}
+    for chapter, predictions in later["predictions"].items():
+        kept = earlier["predictions"].setdefault(chapter, {})
+        kept.update({name: _merge_predictions(kept.get(name), row) for name, row in predictions.items()})
+    return earlier
+
+
+def _merge_predictions(earlier: Prediction | None, later: Prediction) -> Prediction:
+    if earlier is None:
+        return later
+    says_all = [row.choice is not None and row.outcome is not None for row in (earlier, later)]
+    if says_all[0] or (earlier.outcome is not None and not says_all[1]):
+        return earlier
+    if later.choice is None and (earlier.question, earlier.options) == (later.question, later.options):
+        return replace(earlier, outcome=later.outcome)
+    return later
+
+
+def _text(saved: Saved) -> str:
+    return json.dumps({"version": VERSION} | saved, indent=1, default=asdict)
 
 
 def _read() -> Saved:
     """The file's content; ValueError if it is damaged."""
     try:
-        content = json.loads(PATH.read_text(encoding="utf-8"))
+        return _parse(PATH.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return _empty()
+
+
+def _parse(text: str) -> Saved:
+    try:
+        content = json.loads(text)
         keys = ("earned", "attempts")
         chapters = {
             c: {e: {k: int(row.get(k, 0)) for k in keys} for e, row in rows.items()}
@@ -175,8 +215,6 @@ def _read() -> Saved:
             for c, rows in content.get("predictions", {}).items()
         }
         return {"chapters": chapters, "predictions": predictions}
-    except FileNotFoundError:
-        return _empty()
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
 
