@@ -5,42 +5,58 @@
         ...
     sae = load_sae_if_possible("google/gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_82")
 
-Nothing is downloaded before it is clear that the hub answers, that access is granted and that the memory suffices.
+Nothing is downloaded before it is clear that the hub answers, that access is granted, and that memory and disk suffice.
 """
 
 import difflib
+import math
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import psutil
 import torch
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
 from huggingface_hub import constants as hub
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.hf_api import ModelInfo
+from safetensors import safe_open
 
 from utils.models import TransformerBridge, load_model
 from utils.saes import CONFIG, SAE, WEIGHTS, load_sae
 
-BYTES_PER_WEIGHT = 4  # float32
 HEADROOM = 1.5  # the weights, and what a forward pass and the rest of the notebook need beside them
 TIMEOUT = 5.0  # seconds for the hub's answer
 GEMMA_SCOPE = "params.npz"  # the one file of such an SAE
 FORMATS = ((CONFIG, WEIGHTS), (GEMMA_SCOPE,))  # files of SAELens' format, and of Gemma Scope's
 
 
-def load_if_possible(name: str, *, device: str | torch.device = "cpu") -> TransformerBridge | None:
+def pick_device() -> torch.device:
+    """The graphics card, if PyTorch can use one here: cuda, else mps (Apple), else cpu."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def load_if_possible(
+    name: str, *, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32
+) -> TransformerBridge | None:
     """Load a hub model, or a local folder, for an "At scale" cell; print one line and return None where it cannot be.
 
     Args:
         name: owner/model on the Hugging Face hub, or the path of a folder with config.json.
+        device: pick_device() if not given. Activations come back on it: fit probes on acts.cpu(), which is fast enough,
+            and solves in float64, which mps lacks.
+        dtype: torch.bfloat16 halves the memory of what is larger than about a billion weights.
     """
-    reason = None if (Path(name) / "config.json").is_file() else _reason_against(name)
-    if reason is None:
-        try:
-            return load_model(name, device=device)
-        except Exception as error:  # damaged files, an architecture that nobody supports, a network that breaks off
-            reason = f"{name} cannot be loaded ({type(error).__name__}: {str(error).splitlines()[0]})"
+    device = torch.device(device) if device else pick_device()
+    try:
+        reason = _reason_against(name, device, dtype)
+        if reason is None:
+            return load_model(name, device=device, dtype=dtype)
+    except Exception as error:  # damaged files, an architecture that nobody supports, a network that breaks off
+        reason = f"{name} cannot be loaded ({type(error).__name__}: {str(error).splitlines()[0]})"
     print(f"At scale is skipped: {reason}")
     return None
 
@@ -102,11 +118,12 @@ def _find_sae(name: str) -> SAE | str:
     if isinstance(info, str):
         return info
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-    wanted = [[f"{folder}/{file}" for file in files] for files in FORMATS]
-    paths = next((paths for paths in wanted if sizes.keys() >= set(paths)), None)
+    choices = [[f"{folder}/{file}" for file in files] for files in FORMATS]
+    paths = next((paths for paths in choices if sizes.keys() >= set(paths)), None)
     if paths is None:
         return f"there is no SAE in {folder} of {repository}; {_near_folders(folder, sizes)}"
-    if reason := _too_large(name, sum(sizes[path] for path in paths)):
+    wanted = {path: sizes[path] for path in paths}
+    if reason := _too_large(name, sum(wanted.values()), torch.device("cpu")) or _disk_full(repository, wanted):
         return reason
     local = [hf_hub_download(repository, path) for path in paths]
     return _read_sae(Path(local[0]).parent)
@@ -123,12 +140,26 @@ def _near_folders(folder: str, files: dict[str, int]) -> str:
     return f"there is one in {', '.join(near)}" if near else "and none in any other folder"
 
 
-def _reason_against(name: str) -> str | None:
-    """Why a hub model cannot be had here, asked before any download; None if nothing speaks against it."""
-    info = _ask_hub(name)
+def _reason_against(name: str, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why a model cannot be had here, asked before any download; None if nothing speaks against it."""
+    if (Path(name) / "config.json").is_file():
+        return _too_large(name, dtype.itemsize * _count_weights(Path(name)), device)
+    info = _ask_hub(name, files_metadata=True)
     if isinstance(info, str):
         return info
-    return _too_large(name, BYTES_PER_WEIGHT * (info.safetensors.total if info.safetensors else 0))
+    n_bytes = dtype.itemsize * (info.safetensors.total if info.safetensors else 0)
+    files = {file.rfilename: file.size or 0 for file in info.siblings or () if "/" not in file.rfilename}
+    weights = {file: size for file, size in files.items() if file.endswith(".safetensors")}
+    return _too_large(name, n_bytes, device) or _disk_full(name, weights)
+
+
+def _count_weights(folder: Path) -> int:
+    """Read from the headers of the files, which are small."""
+    n_weights = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as tensors:
+            n_weights += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
+    return n_weights
 
 
 def _ask_hub(name: str, **options: bool) -> ModelInfo | str:
@@ -145,8 +176,25 @@ def _ask_hub(name: str, **options: bool) -> ModelInfo | str:
         return f"the Hugging Face hub does not answer ({type(error).__name__}); connect to a network and run this again"
 
 
-def _too_large(name: str, n_bytes: float) -> str | None:
-    needed, free = HEADROOM * n_bytes / 1e9, psutil.virtual_memory().available / 1e9
-    if needed > free:
-        return f"{name} needs about {needed:.0f} GB of memory, {free:.0f} GB are free; choose a smaller one"
+def _too_large(name: str, n_bytes: float, device: torch.device) -> str | None:
+    """Why weights of that many bytes do not fit; on their way to a graphics card they pass the computer's memory."""
+    places = {"of memory": (HEADROOM if device.type == "cpu" else 1, psutil.virtual_memory().available)}
+    if device.type == "cuda":
+        places[f"on {device}"] = HEADROOM, torch.cuda.mem_get_info(device)[0]
+    for place, (headroom, free) in places.items():
+        if headroom * n_bytes > free:
+            needs = f"{name} needs about {headroom * n_bytes / 1e9:.0f} GB {place}, {free / 1e9:.0f} GB are free"
+            return f"{needs}; choose a smaller one, or dtype=torch.bfloat16"
+    return None
+
+
+def _disk_full(repository: str, files: Mapping[str, int]) -> str | None:
+    """Why files, name -> bytes, do not fit beside what was downloaded before."""
+    missing = sum(size for file, size in files.items() if not isinstance(try_to_load_from_cache(repository, file), str))
+    cache = Path(hub.HF_HUB_CACHE)
+    there = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if missing > free:
+        sizes = f"a download of {missing / 1e9:.1f} GB, and {free / 1e9:.1f} GB of disk are free in {cache}"
+        return f"{repository} is {sizes}; make room, or set HF_HOME to a folder on another disk"
     return None

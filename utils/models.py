@@ -32,16 +32,19 @@ _loaded: WeakKeyDictionary[TransformerBridge, tuple[str, str]] = WeakKeyDictiona
 _rebuilt: tuple[tuple[str, str], TransformerBridge] | None = None  # what rebuild_model was given last, and its model
 
 
-def load_model(name: str, *, device: str | torch.device = "cpu") -> TransformerBridge:
+def load_model(
+    name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> TransformerBridge:
     """Load a model by name; the same object every time within a process, so never write to its weights.
 
     Args:
         name: One of embedded_models(): "minilm" (all-MiniLM-L6-v2, a sentence encoder), a folder of utils/assets, or
             either with "_untrained" added: same configuration and tokenizer, weights drawn by Hugging Face's own
             initialisation from seed 0. Or the path of a local folder, or a hub name (owner/model).
+        dtype: of weights and activations; torch.bfloat16 halves the memory, and rounds to three digits.
 
     Returns:
-        Model in eval mode and float32 without gradients. model.tokenizer is None where the model has none. MiniLM was
+        Model in eval mode without gradients. model.tokenizer is None where the model has none. MiniLM was
         trained without an output head; the one it gets here is random (from a fixed seed): its logits mean nothing.
         ModelError if the name is unknown, weights are damaged or missing, or network or device are not there.
     """
@@ -50,7 +53,7 @@ def load_model(name: str, *, device: str | torch.device = "cpu") -> TransformerB
     except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch was built without CUDA
         raise ModelError(f"device must be one that PyTorch can use here, got {str(device)!r}; try 'cpu'") from error
     is_folder = name not in embedded_models() and (Path(name) / "config.json").is_file()
-    return _load(str(Path(name).resolve()) if is_folder else name, str(device))
+    return _load(str(Path(name).resolve()) if is_folder else name, str(device), dtype)
 
 
 def embedded_models() -> list[str]:
@@ -93,7 +96,7 @@ def restore_model(model: TransformerBridge) -> bool:
     """Undo writes to the weights of a model that load_model made; False if the model did not come from there."""
     if model not in _loaded:
         return False
-    fresh = model_tensors(_load.__wrapped__(_loaded[model][0], str(model.cfg.device)))  # past the cache
+    fresh = model_tensors(_load.__wrapped__(_loaded[model][0], str(model.cfg.device), torch.float32))  # past the cache
     for key, tensor in model_tensors(model).items():
         tensor.copy_(fresh[key])
     return True
@@ -185,7 +188,7 @@ def leftover_hooks(model: TransformerBridge) -> list[str]:
 
 
 @cache
-def _load(name: str, device: str) -> TransformerBridge:
+def _load(name: str, device: str, dtype: torch.dtype) -> TransformerBridge:
     embedded = name in embedded_models()
     folder = embedded_folder(name.removesuffix(UNTRAINED)) if embedded else Path(name)
     is_folder = (folder / "config.json").is_file()
@@ -195,10 +198,10 @@ def _load(name: str, device: str) -> TransformerBridge:
         raise ModelError(f"unknown model {name!r}; expected {known}{guess}")
     source, hf_model = str(folder) if is_folder else name, None
     if embedded and name.endswith(UNTRAINED):
-        hf_model = _new_hf_model(transformers.AutoConfig.from_pretrained(source)).to(device)
+        hf_model = _new_hf_model(transformers.AutoConfig.from_pretrained(source)).to(device, dtype)
     try:
         with loading_weights(from_hub=not is_folder):
-            model = TransformerBridge.boot_transformers(source, device=device, hf_model=hf_model)
+            model = TransformerBridge.boot_transformers(source, device=device, dtype=dtype, hf_model=hf_model)
     except OSError as error:
         tried = f"tried the folder {folder.resolve()} and the Hugging Face hub: {str(error).splitlines()[0]}"
         cure = "check spelling, connection and, for gated models, `hf auth login`; without a network there are"
@@ -206,7 +209,8 @@ def _load(name: str, device: str) -> TransformerBridge:
     if is_folder and not [*folder.glob("tokenizer*"), *folder.glob("vocab*")]:
         model.tokenizer = None  # boot_transformers invents an empty one
     model.original_model.config.output_attentions = False  # hooks see patterns anyway; True keeps all to the end
-    if embedded or not is_folder:  # another process finds these by name; of a folder it gets the weights
+    # another process finds these by name, in float32; of what came from a folder or was rounded it gets the weights
+    if (embedded or not is_folder) and dtype == torch.float32:
         _loaded[model] = (name, fingerprint(model))
     return model.eval().requires_grad_(False)
 

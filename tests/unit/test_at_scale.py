@@ -37,6 +37,12 @@ def hub_answers(monkeypatch: pytest.MonkeyPatch):
     return set_answer
 
 
+def says(n_weights: int, **n_bytes: int) -> SimpleNamespace:
+    """What the hub says of a model, and of the sizes of its files."""
+    files = [SimpleNamespace(rfilename=f"{name}.safetensors", size=size) for name, size in n_bytes.items()]
+    return SimpleNamespace(safetensors=SimpleNamespace(total=n_weights), siblings=files)
+
+
 def refused(error: type[Exception]) -> Exception:
     return error("no", response=httpx.Response(403, request=httpx.Request("GET", "https://hub")))
 
@@ -47,7 +53,7 @@ def refused(error: type[Exception]) -> Exception:
         (OSError("no route"), "does not answer (OSError)"),
         (refused(GatedRepoError), "is gated"),
         (refused(RepositoryNotFoundError), "check the spelling"),
-        (SimpleNamespace(safetensors=SimpleNamespace(total=10**12)), "needs about 6000 GB of memory"),
+        (says(10**12), "needs about 6000 GB of memory"),
     ],
 )
 def test_one_line_says_why_a_model_is_not_loaded(answer: object, words: str, hub_answers, capsys):
@@ -55,6 +61,59 @@ def test_one_line_says_why_a_model_is_not_loaded(answer: object, words: str, hub
     assert at_scale.load_if_possible(NAME) is None
     printed = capsys.readouterr().out
     assert printed.startswith("At scale is skipped: ") and words in printed and printed.count("\n") == 1
+
+
+def test_half_the_bytes_need_half_the_memory(hub_answers, capsys, monkeypatch: pytest.MonkeyPatch):
+    hub_answers(says(10**9))
+    free = SimpleNamespace(available=4 * 10**9)
+    monkeypatch.setattr(at_scale.psutil, "virtual_memory", lambda: free)
+    assert at_scale.load_if_possible(NAME, device="cpu") is None
+    assert "needs about 6 GB of memory, 4 GB are free; choose a smaller one, or dtype=" in capsys.readouterr().out
+    loaded = []
+    monkeypatch.setattr(at_scale, "load_model", lambda name, **options: loaded.append(options) or name)
+    assert at_scale.load_if_possible(NAME, device="cpu", dtype=torch.bfloat16) == NAME
+    assert loaded == [{"device": torch.device("cpu"), "dtype": torch.bfloat16}]
+
+
+@pytest.mark.parametrize(("on_card", "in_computer", "words"), [(5, 64, "GB on cuda, 5 GB are free"), (64, 3, "memory")])
+def test_a_graphics_card_is_asked_for_its_own_memory(on_card, in_computer, words, hub_answers, capsys, monkeypatch):
+    hub_answers(says(10**9))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (on_card * 10**9, 0))
+    monkeypatch.setattr(at_scale.psutil, "virtual_memory", lambda: SimpleNamespace(available=in_computer * 10**9))
+    assert at_scale.load_if_possible(NAME, device="cuda") is None
+    assert words in (printed := capsys.readouterr().out) and printed.count("\n") == 1
+
+
+def test_a_download_that_the_disk_has_no_room_for_is_not_started(hub_answers, capsys, monkeypatch, tmp_path: Path):
+    hub_answers(says(10, model=3 * 10**9, **{"original/consolidated": 10**15}))
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "not" / "there" / "yet"))
+    monkeypatch.setattr(at_scale.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2 * 10**9))
+    assert at_scale.load_if_possible(NAME, device="cpu") is None
+    assert "a download of 3.0 GB, and 2.0 GB of disk are free in" in (printed := capsys.readouterr().out)
+    assert "HF_HOME" in printed and printed.count("\n") == 1
+    monkeypatch.setattr(at_scale, "try_to_load_from_cache", lambda repository, file: f"/cache/{file}")
+    monkeypatch.setattr(at_scale, "load_model", lambda name, **options: name)
+    assert at_scale.load_if_possible(NAME, device="cpu") == NAME, "it is there already"
+
+
+def test_a_folder_is_measured_before_it_is_loaded(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    config = transformers.BertConfig(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, vocab_size=20)
+    transformers.BertForMaskedLM(config).half().save_pretrained(tmp_path)
+    with_head = transformers.BertForMaskedLM(config).num_parameters()
+    needed = at_scale.HEADROOM * 4 * with_head  # read as float32, whatever they are on disk
+    monkeypatch.setattr(at_scale.psutil, "virtual_memory", lambda: SimpleNamespace(available=needed - 1))
+    assert at_scale.load_if_possible(str(tmp_path), device="cpu") is None
+    assert "GB of memory" in capsys.readouterr().out
+    assert at_scale.load_if_possible(str(tmp_path), device="cpu", dtype=torch.bfloat16) is not None
+
+
+def test_a_device_that_is_not_there_is_one_line(tmp_path: Path, capsys):
+    if at_scale.pick_device().type != "cpu":
+        pytest.skip("there is a graphics card")
+    (tmp_path / "config.json").write_text("{}")
+    assert at_scale.load_if_possible(str(tmp_path), device="cuda") is None
+    printed = capsys.readouterr().out
+    assert printed.startswith("At scale is skipped: ") and printed.count("\n") == 1
 
 
 def test_without_a_network_the_hub_is_not_asked(hub_answers, capsys, monkeypatch: pytest.MonkeyPatch):
