@@ -4,12 +4,13 @@
     acts = cache_resid_post(model, tokens, attention_mask, ["embed", 0, 3])                # [layer batch pos d_model]
     acts = pool_mean(acts, attention_mask)                                                 # [layer batch d_model]
     acts = cache_pooled(model, texts, ["embed", 0, 3])                                     # the three, in batches
+    for rows, acts in stream_pooled(model, texts, ["embed", 0, 3]): ...                    # and never held whole
 
 Layer L is blocks.L.hook_resid_post, "embed" is what enters block 0 (blocks.0.hook_resid_pre).
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from utils.models import TransformerBridge
 
 Layer = int | Literal["embed"]
+MAX_TOKENS = 4096  # of a forward pass; MiniLM and Othello-GPT take as long with 1,000 on a CPU, and longer with 8,000
 
 
 def tokenize(
@@ -95,10 +97,7 @@ def cache_resid_post(
         if depth == max(depths):
             raise _LastLayerRead
 
-    hooks = [
-        ("blocks.0.hook_resid_pre" if depth < 0 else f"blocks.{depth}.hook_resid_post", partial(store, depth=depth))
-        for depth in set(depths)
-    ]
+    hooks = [(hook_name("embed" if depth < 0 else depth), partial(store, depth=depth)) for depth in set(depths)]
     with model.hooks(fwd_hooks=hooks), suppress(_LastLayerRead):
         model(tokens, attention_mask=attention_mask, return_type=None)
     return acts
@@ -120,9 +119,15 @@ def pool_mean(
             f"acts must be [*layer batch pos d_model] with batch and pos of attention_mask "
             f"{tuple(attention_mask.shape)}, got {tuple(acts.shape)}; pass the mask that the acts were made with"
         )
-    pieces = _word_pieces(attention_mask).unsqueeze(-1)  # [batch pos 1]
+    return _mean_over(acts, _word_pieces(attention_mask))
+
+
+def _mean_over(
+    acts: Float[Tensor, "*layer batch pos d_model"], pieces: Bool[Tensor, "batch pos"]
+) -> Float[Tensor, "*layer batch d_model"]:
+    pieces = pieces.unsqueeze(-1)  # [batch pos 1]
     pooled = acts.masked_fill(~pieces, 0).sum(dim=-2) / pieces.sum(dim=-2)  # [*layer batch d_model]
-    bad = ~pooled.isfinite().all(dim=-1).reshape(-1, len(attention_mask)).all(dim=0)  # [batch]
+    bad = ~pooled.isfinite().all(dim=-1).reshape(-1, len(pieces)).all(dim=0)  # [batch]
     if bad.any():
         raise ValueError(
             f"acts must be finite at word pieces, got NaN or infinity in texts {_some(bad)}; "
@@ -136,33 +141,47 @@ def cache_pooled(
     texts: Sequence[str],
     layers: Sequence[Layer],
     *,
-    batch_size: int = 64,
+    max_tokens: int = MAX_TOKENS,
     progress: bool = True,
 ) -> Float[Tensor, "layer text d_model"]:
-    """Tokenize, cache and pool any number of texts; the result does not depend on their order or on batch_size.
+    """Tokenize, cache and pool any number of texts; the result does not depend on their order or on max_tokens.
 
-    Texts run in order of length, longest first, so that little padding is computed and memory shows its peak at once.
+    The mean is over the word pieces: without what the tokenizer puts before and after every text ([CLS] and [SEP],
+    <bos>, or nothing), so that it serves encoders and decoders alike.
 
     Args:
-        batch_size: Texts per forward pass.
+        max_tokens: Tokens per forward pass, padding included; a longer text runs alone.
         progress: Show a bar once it has taken two seconds.
 
     Raises:
-        ValueError: As tokenize, cache_resid_post and pool_mean do; batch_size below 1.
+        ValueError: As tokenize and cache_resid_post do; a text without word pieces; max_tokens below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    tokens, attention_mask = tokenize(model, texts)
-    _word_pieces(attention_mask)  # before the work starts, and with the index in texts
-    lengths = attention_mask.sum(dim=1)
-    batches = lengths.argsort(descending=True, stable=True).split(batch_size)
-    n_layers = len(_depths(layers, model.cfg.n_layers))
-    pooled = torch.empty(n_layers, len(tokens), model.cfg.d_model, device=tokens.device)
-    for rows in tqdm(batches, desc="caching", unit="batch", delay=2, leave=False, disable=not progress):
-        n_pos = int(lengths[rows[0]])
-        batch_mask = attention_mask[rows, :n_pos]
-        pooled[:, rows] = pool_mean(cache_resid_post(model, tokens[rows, :n_pos], batch_mask, layers), batch_mask)
+    shape = len(_depths(layers, model.cfg.n_layers)), len(texts), model.cfg.d_model
+    pooled = torch.empty(shape, device=_device(model))
+    for rows, acts in stream_pooled(model, texts, layers, max_tokens=max_tokens, progress=progress):
+        pooled[:, rows] = acts
     return pooled
+
+
+def stream_pooled(
+    model: "TransformerBridge",
+    texts: Sequence[str],
+    layers: Sequence[Layer],
+    *,
+    max_tokens: int = MAX_TOKENS,
+    progress: bool = True,
+) -> Iterator[tuple[Int[Tensor, " row"], Float[Tensor, "layer row d_model"]]]:
+    """Yield what cache_pooled holds, batch by batch: indices of texts, and their vectors in float32.
+
+    Texts run in order of length, longest first, so that little padding is computed and memory shows its peak at once.
+    Arguments and errors are those of cache_pooled.
+    """
+    tokens, attention_mask = tokenize(model, texts)
+    pieces = _word_pieces(attention_mask, *_n_special(model.tokenizer))  # raises before the work starts
+    for rows, columns in _batches(attention_mask, max_tokens, progress):
+        batch = (part[rows][:, columns] for part in (tokens, attention_mask))
+        acts = cache_resid_post(model, *batch, layers)
+        yield rows.cpu(), _mean_over(acts.float(), pieces[rows][:, columns])
 
 
 def cache_positions(
@@ -172,34 +191,70 @@ def cache_positions(
     chosen: Bool[Tensor, "batch pos"],
     layers: Sequence[Layer],
     *,
-    batch_size: int = 100,
+    max_tokens: int = MAX_TOKENS,
 ) -> Float[Tensor, "layer position d_model"]:
     """Cache chosen positions only, in the order of tokens[chosen]; never more than a batch is held whole.
 
     Args:
         chosen: True at the positions wanted.
-        batch_size: Rows of tokens per forward pass.
+        max_tokens: Tokens per forward pass, padding included.
 
     Raises:
-        ValueError: As cache_resid_post does; chosen is not of the shape of tokens.
+        ValueError: As cache_resid_post does; chosen is not of the shape of tokens; max_tokens below 1.
     """
     if chosen.shape != tokens.shape or chosen.dtype != torch.bool:
         raise ValueError(
             f"chosen must be a bool tensor of the shape of tokens {tuple(tokens.shape)}, got {chosen.dtype} "
             f"{tuple(chosen.shape)}; index tokens and chosen alike"
         )
-    parts = zip(*(part.split(batch_size) for part in (tokens, attention_mask, chosen)), strict=True)
-    return torch.cat([cache_resid_post(model, part, mask, layers)[:, here] for part, mask, here in parts], dim=1)
+    _check_tokens(model, tokens, attention_mask)
+    number = chosen.flatten().cumsum(dim=0).reshape(chosen.shape) - 1  # [batch pos], of each chosen position
+    shape = len(_depths(layers, model.cfg.n_layers)), int(chosen.sum()), model.cfg.d_model
+    found = torch.empty(shape, dtype=next(model.parameters()).dtype, device=tokens.device)
+    for rows, columns in _batches(attention_mask.bool() | chosen, max_tokens, progress=False):
+        batch, mask, here, at = (part[rows][:, columns] for part in (tokens, attention_mask, chosen, number))
+        found[:, at[here]] = cache_resid_post(model, batch, mask, layers)[:, here]
+    return found
+
+
+def hook_name(layer: Layer) -> str:
+    """Where a layer is read."""
+    return "blocks.0.hook_resid_pre" if layer == "embed" else f"blocks.{layer}.hook_resid_post"
 
 
 class _LastLayerRead(Exception):
     """Ends a forward pass; stop_at_layer would compute the logits after the last block, and any layer's on BERT."""
 
 
-def _word_pieces(attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"]) -> Bool[Tensor, "batch pos"]:
+def _batches(
+    needed: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"], max_tokens: int, progress: bool
+) -> Iterator[tuple[Int[Tensor, " row"], Bool[Tensor, " pos"]]]:
+    """Rows of similar length, longest first, and the columns that one of them needs."""
+    if max_tokens < 1:
+        raise ValueError(f"max_tokens must be at least 1, got {max_tokens}")
+    lengths = needed.sum(dim=1)
+    left = lengths.argsort(descending=True, stable=True)
+    with tqdm(total=len(left), desc="caching", unit="text", delay=2, leave=False, disable=not progress) as bar:
+        while len(left):
+            n_rows = max(1, max_tokens // int(lengths[left[0]]))
+            rows, left = left[:n_rows], left[n_rows:]
+            yield rows, needed[rows].any(dim=0)
+            bar.update(len(rows))
+
+
+def _n_special(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, int]:
+    """How many special tokens the tokenizer puts before, and after, every text."""
+    mask = tokenizer("a", return_special_tokens_mask=True).special_tokens_mask
+    return mask.index(0), mask[::-1].index(0)
+
+
+def _word_pieces(
+    attention_mask: Int[Tensor, "batch pos"] | Bool[Tensor, "batch pos"], n_before: int = 1, n_after: int = 1
+) -> Bool[Tensor, "batch pos"]:
+    """Real positions but the first and the last few."""
     real = attention_mask.bool()
     rank = real.cumsum(dim=1)  # 1 at the first real position
-    pieces = real & (rank > 1) & (rank < rank[:, -1:])
+    pieces = real & (rank > n_before) & (rank <= rank[:, -1:] - n_after)
     without = ~pieces.any(dim=1)
     if without.any():
         raise ValueError(

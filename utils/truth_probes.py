@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from utils.activations import Layer, cache_positions, tokenize
+from utils.activations import MAX_TOKENS, Layer, cache_positions, tokenize
 from utils.models import TransformerBridge
 from utils.probes import fit_mass_mean_probe
 
@@ -26,7 +26,12 @@ from utils.probes import fit_mass_mean_probe
 
 @torch.no_grad()
 def statement_acts(
-    model: TransformerBridge, texts: Sequence[str], layers: Sequence[Layer], position: int, *, batch_size: int = 100
+    model: TransformerBridge,
+    texts: Sequence[str],
+    layers: Sequence[Layer],
+    position: int,
+    *,
+    max_tokens: int = MAX_TOKENS,
 ) -> Float[Tensor, "layer statement d_model"]:
     """Read the residual stream at one token of each statement.
 
@@ -35,7 +40,7 @@ def statement_acts(
         layers: as for cache_resid_post.
         position: counted from the end of each statement's own tokens, padding left out. In Facts-GPT -1 is the full
             stop and -2 the object; in other models look at what the tokenizer makes of your texts.
-        batch_size: statements per forward pass; the result does not depend on it.
+        max_tokens: per forward pass, padding included; the result does not depend on it.
 
     Returns:
         Activations in model units, statements in the order of texts.
@@ -47,7 +52,7 @@ def statement_acts(
     tokens, attention_mask = tokenize(model, texts)
     where = _from_end(attention_mask, position)
     chosen = torch.arange(tokens.shape[1], device=tokens.device) == where[:, None]  # [statement pos], one True a row
-    return cache_positions(model, tokens, attention_mask, chosen, layers, batch_size=batch_size)
+    return cache_positions(model, tokens, attention_mask, chosen, layers, max_tokens=max_tokens)
 
 
 @torch.no_grad()

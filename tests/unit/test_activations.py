@@ -245,11 +245,11 @@ def test_cache_pooled_equals_one_text_at_a_time(minilm):
         assert_close(pooled[:, index], alone[:, 0], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 64])
-def test_cache_pooled_depends_neither_on_batch_size_nor_on_order(minilm, batch_size):
+@pytest.mark.parametrize("max_tokens", [1, 17, 40, 1000])
+def test_cache_pooled_depends_neither_on_max_tokens_nor_on_order(minilm, max_tokens):
     expected = cache_pooled(minilm, TEXTS, [0, 5])
-    assert_close(cache_pooled(minilm, TEXTS, [0, 5], batch_size=batch_size), expected, atol=1e-5, rtol=0)
-    turned = cache_pooled(minilm, TEXTS[::-1], [0, 5], batch_size=batch_size)
+    assert_close(cache_pooled(minilm, TEXTS, [0, 5], max_tokens=max_tokens), expected, atol=1e-5, rtol=0)
+    turned = cache_pooled(minilm, TEXTS[::-1], [0, 5], max_tokens=max_tokens)
     assert_close(turned.flip(1), expected, atol=1e-5, rtol=0)
 
 
@@ -261,12 +261,12 @@ def test_cache_pooled_runs_little_padding(minilm):
         shapes.append(tuple(resid.shape[:2]))
 
     with minilm.hooks(fwd_hooks=[("blocks.0.hook_resid_pre", note_shape)]):
-        cache_pooled(minilm, texts, [0], batch_size=4)
+        cache_pooled(minilm, texts, [0], max_tokens=45)
     assert shapes == [(4, 10), (4, 3)]
 
 
 def test_a_quick_run_shows_no_bar(minilm, capfd):
-    cache_pooled(minilm, TEXTS, [0], batch_size=1)
+    cache_pooled(minilm, TEXTS, [0], max_tokens=1)
     assert capfd.readouterr() == ("", "")
 
 
@@ -276,7 +276,7 @@ def test_cache_positions_holds_the_chosen_ones_in_order():
     tokens = torch.randint(1, 50, (7, 6), generator=generator)
     chosen, mask = torch.rand(7, 6, generator=generator) < 0.4, torch.ones_like(tokens)
     whole = cache_resid_post(model, tokens, mask, [1, "embed"])
-    found = cache_positions(model, tokens, mask, chosen, [1, "embed"], batch_size=3)
+    found = cache_positions(model, tokens, mask, chosen, [1, "embed"], max_tokens=18)
     assert torch.allclose(found, whole[:, chosen], atol=1e-6)
     with pytest.raises(ValueError, match=r"chosen must be a bool tensor of the shape of tokens \(7, 6\)"):
         cache_positions(model, tokens, mask, chosen[0], [1])
@@ -284,8 +284,8 @@ def test_cache_positions_holds_the_chosen_ones_in_order():
 
 def test_cache_pooled_names_empty_texts_before_it_starts(minilm):
     with pytest.raises(ValueError, match=r"none in texts \[1, 3\]; drop"):
-        cache_pooled(minilm, ["a", "", "the long and the short of it", " "], [0], batch_size=1)
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        cache_pooled(minilm, TEXTS, [0], batch_size=0)
+        cache_pooled(minilm, ["a", "", "the long and the short of it", " "], [0], max_tokens=1)
+    with pytest.raises(ValueError, match="max_tokens must be at least 1, got 0"):
+        cache_pooled(minilm, TEXTS, [0], max_tokens=0)
     with pytest.raises(ValueError, match=r"must be a list .* got 'embed'"):
         cache_pooled(minilm, TEXTS, "embed")

@@ -87,7 +87,7 @@ def test_other_architectures_go_through_the_whole_chain(checkpoint):
 def test_the_batch_size_does_not_matter():
     model = load_model("facts_gpt_match")
     whole = statement_acts(model, TEXTS, [0, 3], -2)
-    assert torch.allclose(statement_acts(model, TEXTS, [0, 3], -2, batch_size=1), whole, atol=1e-4)
+    assert torch.allclose(statement_acts(model, TEXTS, [0, 3], -2, max_tokens=1), whole, atol=1e-4)
     assert torch.allclose(object_log_probs(model, TEXTS, batch_size=1), object_log_probs(model, TEXTS), atol=1e-4)
 
 
