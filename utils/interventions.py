@@ -84,16 +84,37 @@ def fit_leace_eraser(acts: Float[Tensor, "batch d_model"], labels: Bool[Tensor, 
         raise ValueError("acts must be finite, got NaN or infinity; look for a wrong hook or padding")
     x = acts.double()
     mean = x.mean(dim=0)
-    variance, axes = torch.linalg.eigh((x - mean).T @ (x - mean) / len(x))  # ascending; axes in columns
+    difference = x[labels].mean(dim=0) - x[~labels].mean(dim=0)
+    return leace_from_moments(mean, (x - mean).T @ (x - mean) / len(x), difference, dtype=acts.dtype)
+
+
+def leace_from_moments(
+    mean: Float[Tensor, " d_model"],
+    covariance: Float[Tensor, "d_model d_model"],
+    difference: Float[Tensor, " d_model"],
+    *,
+    dtype: torch.dtype,
+) -> LinearEraser:
+    """LEACE for one label from all that it needs to know, in float64: see fit_leace_eraser.
+
+    Args:
+        mean, covariance: of all examples; the covariance divides by their number.
+        difference: of the two class means.
+        dtype: of the eraser.
+
+    Raises:
+        ValueError: If all examples are alike.
+    """
+    variance, axes = torch.linalg.eigh(covariance)  # ascending; axes in columns
     kept = variance > RELATIVE_VARIANCE * variance[-1]
     if not kept.any():
         raise ValueError("acts must vary, got the same vector for all examples; check layer and position")
     scale, axes = variance[kept].sqrt(), axes[:, kept]
-    line = (x[labels].mean(dim=0) - x[~labels].mean(dim=0)) @ axes / scale  # [kept], the class means after whitening
+    line = difference @ axes / scale  # [kept], the class means after whitening
     line = line / line.norm() if line.norm() > MIN_DISTANCE else torch.zeros_like(line)  # equal already: nothing goes
     gone = torch.outer(axes @ (scale * line), axes @ (line / scale))  # [d_model d_model]
-    matrix = torch.eye(len(mean), dtype=x.dtype, device=x.device) - gone
-    return LinearEraser(matrix=matrix.to(acts.dtype), bias=(gone @ mean).to(acts.dtype))
+    matrix = torch.eye(len(mean), dtype=gone.dtype, device=gone.device) - gone
+    return LinearEraser(matrix=matrix.to(dtype), bias=(gone @ mean).to(dtype))
 
 
 @torch.no_grad()
