@@ -57,7 +57,8 @@ def plot_matrix(
     figure = go.Figure(go.Heatmap(z=values.tolist(), x=list(columns), y=list(rows), **look))
     figure.update_xaxes(title=x_title, type="category", showgrid=False, title_standoff=10)
     figure.update_yaxes(title=y_title, type="category", showgrid=False, autorange="reversed", title_standoff=10)
-    return finish(figure, title).update_layout(height=170 + 36 * len(rows))
+    figure = finish(figure, title)
+    return figure.update_layout(height=figure.layout.margin.t + 120 + 36 * len(rows))
 
 
 def plot_square_values(
@@ -89,7 +90,8 @@ def plot_square_values(
     shared = {"constrain": "domain", "showgrid": False, "type": "category", "ticks": ""}
     figure.update_xaxes(side="top", **shared)
     figure.update_yaxes(autorange="reversed", scaleanchor="x", **shared)
-    return finish(figure, title).update_layout(height=470, margin={"l": 30, "r": 8, "t": 70})
+    figure = finish(figure, title)
+    return figure.update_layout(height=470, margin={"l": 30, "r": 8, "t": figure.layout.margin.t + 20})
 
 
 def _colours(value_range: tuple[float, float], centre: float | None) -> dict:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from utils.style import BLUE, GREY, LINE_COLOURS, ORANGE, SERIES, finish
 
-DASHES = ("dash", "dot", "dashdot")
+DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
 LAYER_TITLE = "layer (stream after the block)"
 
 
@@ -43,7 +43,7 @@ def plot_lines_by_layer(
         if len(guess) != len(ticks):
             raise ValueError(f"your guess must have one number for each of the {len(ticks)} layers, got {len(guess)}")
         figure.add_scatter(x=ticks, y=list(guess), name="your guess", mode="lines+markers", line_color=GREY)
-    return figure
+    return finish(figure, title)
 
 
 def plot_lines(
@@ -158,7 +158,8 @@ def plot_dose_response(
         look = {"fillcolor": BLUE, "opacity": 0.12, "line_width": 0, "layer": "below", "showlegend": True}
         figure.add_vrect(x0=low, x1=high, name="natural range", **look)
     figure.update_xaxes(zeroline=False)
-    return figure.update_yaxes(range=None, autorange=True, zeroline=True, zerolinecolor=GREY)
+    figure.update_yaxes(range=None, autorange=True, zeroline=True, zerolinecolor=GREY)
+    return finish(figure, title)
 
 
 def plot_logit_histogram(
@@ -208,7 +209,7 @@ def plot_bars(
     figure = plot_grouped_bars({"": values}, intervals={"": intervals}, title=title, y_title=y_title, y_range=y_range)
     figure.update_traces(showlegend=False)
     _add_baselines(figure, baselines)
-    return figure
+    return finish(figure, title)
 
 
 def plot_grouped_bars(
@@ -235,6 +236,7 @@ def plot_grouped_bars(
         look = {"name": series, "marker_color": colour, "opacity": 0.8, "textangle": 0, **text}
         figure.add_bar(x=names, y=heights, error_y=error, **look)
     figure.update_yaxes(title=y_title, range=list(y_range))
+    figure.update_layout(uniformtext={"mode": "hide", "minsize": 9})  # a number that does not fit is left out
     return finish(figure, title)
 
 

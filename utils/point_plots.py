@@ -3,6 +3,7 @@
 As in utils.plots, each function returns a plotly Figure and shows nothing.
 """
 
+import html
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
@@ -14,7 +15,7 @@ from torch import Tensor
 from utils.datasets import Places
 from utils.globe import MAP_WIDTH, graticule, great_circle_km, project_equal_earth, shortest_way, unit_vectors
 from utils.probes import LinearProbe
-from utils.style import BLUE, FIELD, GREY, LINE_COLOURS, ORANGE, QUIET, finish
+from utils.style import BLUE, FIELD, LINE_COLOURS, ORANGE, QUIET, finish
 
 
 def plot_classes(
@@ -158,17 +159,19 @@ def plot_swatches(
     if not len(names) == len(true) == len(predicted):
         raise ValueError(f"names, true and predicted must be as many, got {len(names)}, {len(true)}, {len(predicted)}")
     n_rows = -(-len(names) // n_columns)
-    columns, rows = [i // n_rows for i in range(len(names))], [i % n_rows for i in range(len(names))]
     figure = go.Figure()
-    for offset, colours in ((0.0, true), (0.09, predicted)):
-        fills = [f"rgb({r},{g},{b})" for r, g, b in (colours.clamp(0, 1) * 255).round().int().tolist()]
-        marker = {"symbol": "square", "size": 20, "color": fills, "line": {"width": 1, "color": GREY}}
-        figure.add_scatter(x=[c + offset for c in columns], y=rows, mode="markers", marker=marker, text=list(names))
-    x = [c + 0.15 for c in columns]
-    figure.add_scatter(x=x, y=rows, mode="text", text=list(names), textposition="middle right", hoverinfo="skip")
-    figure.update_xaxes(visible=False, range=[-0.1, n_columns - 0.1])
-    figure.update_yaxes(visible=False, range=[n_rows - 0.4, -0.6])
-    return finish(figure, title).update_layout(showlegend=False, height=90 + 27 * n_rows)
+    for i, (name, *colours) in enumerate(zip(names, true, predicted, strict=True)):
+        column, row = divmod(i, n_rows)
+        square = {"xanchor": column, "yanchor": row, "xsizemode": "pixel", "ysizemode": "pixel", "y0": -10, "y1": 10}
+        for left, colour in zip((0, 22), colours, strict=True):
+            red, green, blue = (colour.clamp(0, 1) * 255).round().int().tolist()
+            figure.add_shape(x0=left, x1=left + 20, fillcolor=f"rgb({red},{green},{blue})", line_width=0, **square)
+        look = {"xanchor": "left", "xshift": 50, "showarrow": False}
+        figure.add_annotation(x=column, y=row, text=html.escape(name), **look)
+    figure.update_xaxes(visible=False, range=[0, n_columns])
+    figure.update_yaxes(visible=False, range=[n_rows - 0.5, -0.5])
+    figure = finish(figure, title)
+    return figure.update_layout(height=figure.layout.margin.t + 27 * n_rows, margin={"l": 10, "b": 0})
 
 
 def plot_world_map(

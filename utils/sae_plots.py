@@ -71,8 +71,7 @@ def plot_frontier(
         )  # fmt: skip
     if x_log:
         figure.update_xaxes(type="log", tickvals=_log_ticks([x for given in points.values() for x, *_ in given]))
-    n_entries = len(points) + len(lines or {})
-    return _make_room(figure, n_entries).update_layout(hovermode="closest")
+    return finish(figure, title).update_layout(hovermode="closest")
 
 
 def plot_superposition(frames: Sequence[tuple[str, Float[Tensor, "feature hidden=2"]]], *, title: str) -> go.Figure:
@@ -112,15 +111,15 @@ def plot_superposition(frames: Sequence[tuple[str, Float[Tensor, "feature hidden
         {"label": "❚❚", "method": "animate", "args": [[None], at_once]},
     ]
     slider = {"active": len(frames) - 1, "steps": steps, "x": 0.24, "len": 0.76, "y": 0, "yanchor": "top"}
-    slider |= {"pad": {"t": 34}, "currentvalue": {"prefix": "", "font": {"size": 14, "color": INK}, "xanchor": "left"}}
+    slider |= {"pad": {"t": 40}, "currentvalue": {"prefix": "", "font": {"size": 14, "color": INK}, "xanchor": "left"}}
     slider |= {"ticklen": 0, "minorticklen": 3, "font": {"color": "rgba(0,0,0,0)", "size": 1}}
     menu = {"type": "buttons", "direction": "left", "buttons": buttons, "showactive": False}
-    menu |= {"x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "pad": {"t": 46}}
+    menu |= {"x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "pad": {"t": 52}}
     axis = {"range": [-reach, reach], "zeroline": True, "zerolinecolor": RULE, "showgrid": False}
     figure.update_xaxes(title="hidden dimension 0", title_standoff=4, constrain="domain", **axis)
     figure.update_yaxes(title="hidden dimension 1", scaleanchor="x", **axis)
     several = {"updatemenus": [menu], "sliders": [slider]} if len(frames) > 1 else {}
-    return finish(figure, title).update_layout(height=520, margin_b=130 if several else 60, showlegend=False, **several)
+    return finish(figure, title).update_layout(height=520, margin_b=125 if several else 60, showlegend=False, **several)
 
 
 def _arrows(weights: Tensor, colours: Sequence[str], reach: float) -> list[go.Scatter]:
@@ -204,7 +203,7 @@ def plot_paired_gains(
     names = {"tickvals": [place + 0.05 for place in places.values()], "ticktext": list(places)}
     figure.update_yaxes(range=[-0.55, len(gains) - 0.4], showgrid=False, automargin=True, **names)
     figure.update_xaxes(tickformat="+.2f", zeroline=False)
-    return _make_room(figure, len(models) + 1).update_layout(height=150 + 62 * len(gains), hovermode="closest")
+    return finish(figure, title).update_layout(height=170 + 62 * len(gains), hovermode="closest")
 
 
 def _log_ticks(x: Sequence[float]) -> list[float]:
@@ -213,9 +212,3 @@ def _log_ticks(x: Sequence[float]) -> list[float]:
     return [
         digit * 10.0**power for power in range(first, last + 1) for digit in ((1, 2, 5) if last - first < 4 else (1,))
     ]
-
-
-def _make_room(figure: go.Figure, n_entries: int) -> go.Figure:
-    """Room below for a legend of more than one line."""
-    more = 20 * max(-(-n_entries // 4) - 1, 0)
-    return figure.update_layout(margin_b=70 + more, height=figure.layout.height + more)

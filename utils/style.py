@@ -5,6 +5,7 @@ and they stay apart for readers who see no red or no green; tests/unit/test_styl
 drawings bring their own light ground, so that they look the same on a light and on a dark page.
 """
 
+import math
 import textwrap
 
 import plotly.graph_objects as go
@@ -17,19 +18,35 @@ LINE_COLOURS = (BLUE, ORANGE, "#1f9958", "#7d21d9", "#6b1e0b", INK)
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "x", "star")
 SERIES = tuple(zip(LINE_COLOURS, SYMBOLS, strict=True))  # what the first, second, ... series of a figure looks like
 FONT = "system-ui,-apple-system,Segoe UI,Roboto,Helvetica,Arial,sans-serif"
-TITLE_LETTERS = 68  # in a line: what a notebook in a window of 700 pixels has room for
+NARROW = 500  # pixels that a figure has for words in a window of 700
 
 
 def finish(figure: go.Figure, title: str) -> go.Figure:
-    """Give a figure what all have in common: size, quiet background, title on top, legend at the bottom."""
-    lines = textwrap.wrap(title, TITLE_LETTERS)
-    more = 20 * (len(lines) - 1)  # pixels, for the lines after the first
-    text = {"text": "<br>".join(lines), "font_size": 16}
+    """Give a figure, once all is drawn, what all have in common: a quiet ground, the title on top, the legend below.
+
+    Where the title or the legend needs several lines in a narrow window, the figure is as much higher.
+    """
+    lines = textwrap.wrap(title, NARROW // 7)  # letters of 16 pixels are some 7 wide
+    more = 20 * max(len(lines) - 1, 0)
+    place = {"x": 0.01, "xanchor": "left", "yref": "container", "y": 1, "yanchor": "top"}
+    place["pad"] = {
+        "t": 24 if more else 12
+    }  # plotly measures to the foot of the first of several lines, else to its head
     return figure.update_layout(
-        title=text | {"x": 0.01, "xanchor": "left", "yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 12}},
+        title={"text": "<br>".join(lines), "font_size": 16} | place,
         template="plotly_white",
-        height=400 + more,
+        height=400 + more + 20 * (_legend_lines(figure) - 1),
         margin={"l": 60, "r": 20, "t": 50 + more, "b": 60},
         legend={"orientation": "h", "x": 0, "yref": "container", "y": 0.01, "yanchor": "bottom"},
-        font={"size": 13},
+        font={"size": 13, "color": INK},
     )
+
+
+def _legend_lines(figure: go.Figure) -> int:
+    """Lines of the legend in a narrow window, at least one. Its entries stand in columns as wide as the longest."""
+    traces = [trace for trace in figure.data if trace.name and trace.showlegend is not False]
+    names = [entry.name for entry in (*traces, *(shape for shape in figure.layout.shapes if shape.showlegend))]
+    widths = [40 + 7 * len(name) for name in names]
+    if sum(widths) <= NARROW:
+        return 1
+    return math.ceil(len(names) / max(NARROW // max(widths), 1))

@@ -12,9 +12,12 @@ from utils.style import BLUE, ORANGE
 
 def test_swatches_show_true_and_predicted_colours_clipped():
     true, predicted = torch.tensor([[1.0, 0, 0], [0, 0, 1]]), torch.tensor([[1.2, 0, -0.1], [0, 0.5, 1]])
-    figure = plot_swatches(["red", "blue"], true=true, predicted=predicted, title="t")
-    assert list(figure.data[0].marker.color) == ["rgb(255,0,0)", "rgb(0,0,255)"]
-    assert list(figure.data[1].marker.color) == ["rgb(255,0,0)", "rgb(0,128,255)"]
+    figure = plot_swatches(["red", "blue"], true=true, predicted=predicted, title="t", n_columns=1)
+    drawn = [(square.yanchor, square.x0, square.fillcolor) for square in figure.layout.shapes]
+    assert drawn == [
+        (0, 0, "rgb(255,0,0)"), (0, 22, "rgb(255,0,0)"), (1, 0, "rgb(0,0,255)"), (1, 22, "rgb(0,128,255)")
+    ]  # fmt: skip
+    assert [(name.y, name.text) for name in figure.layout.annotations] == [(0, "red"), (1, "blue")]
     with pytest.raises(ValueError, match="as many"):
         plot_swatches(["red"], true=true, predicted=predicted, title="t")
 

@@ -63,4 +63,16 @@ def test_every_line_stands_out_from_the_ground_and_has_a_symbol_of_its_own():
 def test_a_long_title_goes_over_two_lines_and_the_figure_makes_room():
     short, long = finish(go.Figure(), "A title"), finish(go.Figure(), 10 * "ten chars ")
     assert short.layout.title.text == "A title" and long.layout.title.text.count("<br>") == 1
-    assert long.layout.height - short.layout.height == long.layout.margin.t - short.layout.margin.t > 0
+    assert long.layout.height - short.layout.height == long.layout.margin.t - short.layout.margin.t == 20
+    assert finish(long, "A title").layout == short.layout, "what is drawn later may finish it again"
+
+
+def test_a_long_legend_makes_a_figure_higher_instead_of_its_plot_lower():
+    def height(*names: str) -> int:
+        return finish(go.Figure([go.Scatter(y=[0], name=name) for name in names]), "").layout.height
+
+    assert height() == height("one", "two", "three") == 400
+    assert height(*5 * ["about a third of a line"]) == 440, "in columns: two, two and one"
+    assert height(*5 * [60 * "x"]) == 480, "a line for each"
+    unnamed = go.Figure([go.Scatter(y=[0]), go.Scatter(y=[0], name=99 * "x", showlegend=False)])
+    assert finish(unnamed, "").layout.height == 400

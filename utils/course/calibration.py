@@ -19,7 +19,7 @@ from utils.course.check import is_grading
 from utils.course.feedback import Card
 from utils.course.progress import Prediction, Predictions, read_predictions
 from utils.plots import error_bars, plot_lines
-from utils.style import BLUE, GREY
+from utils.style import BLUE, GREY, finish
 
 EDGES = (0.5, 0.7, 0.9)  # confidence where one group ends and the next begins; the last holds 1
 ENOUGH = 10  # with fewer predictions a curve says next to nothing
@@ -139,7 +139,8 @@ def plot_calibration(predictions: Predictions) -> go.Figure:
         place = {"x": group.confidence, "y": group.interval[1], "yanchor": "bottom", "yshift": 3}
         figure.add_annotation(text=f"{group.n_right} of {group.n}", showarrow=False, **place)
     figure.update_xaxes(range=[min(0.25, x[0] - 0.05), 1.05], tickformat=".0%", zeroline=False)
-    return figure.update_yaxes(range=[-0.03, 1.12], tickformat=".0%", tickvals=[i / 5 for i in range(6)])
+    figure.update_yaxes(range=[-0.03, 1.12], tickformat=".0%", tickvals=[i / 5 for i in range(6)])
+    return finish(figure, title)
 
 
 def _settled(predictions: Predictions) -> list[Prediction]:
