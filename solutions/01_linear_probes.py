@@ -256,7 +256,7 @@ assert 0.83 < same_sense[-1] < 0.93 and 0.59 < other_sense[-1] < 0.69  # after b
 # ```
 
 # %% [markdown]
-# ### Exercise 1.2 · `pool_mean` (15 min)
+# ### Exercise 1.2 · `pool_mean` (10 min)
 #
 # **Why.** With padding in the mean, a text's vector depends on the longest text in its batch. Then your score depends on the batch size. `[CLS]` and `[SEP]` are no words of the text, and in a text of one word they would make up two thirds of the mean.
 #
@@ -991,7 +991,7 @@ for split, name in (("random cities", "5"), ("whole countries", "2"), ("whole co
 assert 0.23 < (places.countries.count("China") + places.countries.count("India")) / 2500 < 0.26
 
 # %% [markdown]
-# **Read it.** With cities held out at random, a probe that knows nothing but letters misses half of them by 3,200 km, `"embed"` by 3,200 km, layers 2 and 5 by 3,300 km. **Most of the map is in the spelling**, and the colours should have warned you.
+# **Read it.** Hold cities out at random, and a probe that knows nothing but letters misses half of them by 3,200 km or more. With `"embed"` it is 3,200 km as well, with layers 2 and 5 it is 3,300 km. **Most of the map is in the spelling**, and the colours should have warned you.
 #
 # With whole countries held out, all get worse. Spelling misses by 4,700 km, always saying the middle by 5,900 km, and `"embed"` by 4,300 km: 400 km better than spelling, with a 95 % interval over countries from 90 to 640. So the word vectors do know something about places. And the layers? Neither layer 2 nor layer 5 is better than `"embed"` in either split, as far as the intervals can tell; on random cities, layer 2 is even a little worse. **They add nothing.** (The intervals over countries are wide, because China and India alone hold a quarter of the cities.)
 #
@@ -1776,7 +1776,7 @@ assert not any(w == "emerald" for i in train_names for w in colours.names[i].spl
 # %% [markdown]
 # ## What you have, and what you do not
 #
-# **The evidence supports**: sentiment of single words is *decodable* from MiniLM by one direction, on word stems that the probe never saw, far above the majority class; and nearly all of it is in the word vectors. Colours are decodable too, but no better than from a list of words. Who is the agent is decodable from the middle layers, on nouns that the probe never saw, and not from the word vectors.
+# **The evidence supports**: sentiment of single words is *decodable* from MiniLM by one direction, on word stems that the probe never saw, far above the majority class. Nearly all of it is in the word vectors. Colours are decodable too, but no better than from a list of words. Who is the agent is decodable from the middle layers, on nouns that the probe never saw, and not from the word vectors.
 #
 # **It does not support**: that MiniLM *uses* any of this. Nor that it knows colours. Nor that the sentiment probe understands sentences. Look:
 
