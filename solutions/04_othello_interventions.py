@@ -177,7 +177,7 @@ check(intervention_errors)
 # <details>
 # <summary>What you should see</summary>
 #
-# All checks green.
+# All checks green. In one of them a network that knows the edited board makes no error, and the same network upside down as many as there can be.
 #
 # </details>
 
@@ -228,7 +228,7 @@ assert 0.1 < floor < 0.6 and (errors["null"] - errors["perfect player"]).mean().
 # "And all else stays" is the point. Discs turn in rows: where e6 is mine, e5 and e7 are more often mine, too. The difference of two class means holds them all. A regression on **all squares jointly** takes them apart.
 
 # %% [markdown]
-# ### Exercise 4.2 · `square_effect_directions` (20 min)
+# ### Exercise 4.2 · `square_effect_directions` (15 min)
 #
 # **Why.** An intervention should change what you name, and nothing else. This is the place where that is decided.
 #
@@ -311,7 +311,7 @@ effects = torch.stack([square_effect_directions(acts, boards_train, L2) for acts
 effects.shape  # [layer square d_model]
 
 # %% [markdown]
-# ### Exercise 4.3 · `edit_square` (10 min)
+# ### Exercise 4.3 · `edit_square` (20 min)
 #
 # **Why.** The edit itself is one addition. It should be a small function with its sign and its size in plain sight.
 #
@@ -366,7 +366,7 @@ check(edit_square)
 # <details>
 # <summary>What you should see</summary>
 #
-# All checks green.
+# All checks green. In one of them a disc becomes mine and then yours again, and the stream is where it was.
 #
 # </details>
 
@@ -787,17 +787,18 @@ predict(
 )
 
 # %%
-follows = {}
+follows = {}  # dose -> [layer case], 1 where the board is believed as edited
 for name, dose in (("no edit", 0.0), ("dose 1", 1.0), ("dose 2", 2.0), ("dose 3", 3.0)):
     state = believed_after("square effects", dose)[:, rows, test.squares]  # [layer case]
-    follows[name] = (state == test.boards_after[rows, test.squares]).float().mean(dim=1)
+    follows[name] = (state == test.boards_after[rows, test.squares]).float()
 
 # %%
 # figure: 04_hold
 plots.plot_lines_by_layer(
-    follows,
+    {name: values.mean(dim=1) for name, values in follows.items()},
+    intervals={name: torch.tensor([bootstrap_interval(row) for row in values]) for name, values in follows.items()},
     layers=LAYERS[edit_layer:],
-    title=f"Belief in the edited square after an edit at layer {edit_layer}",
+    title=f"Belief in the edited square after an edit at layer {edit_layer}, 95 % interval over games",
     y_title="share that is believed as edited",
 )
 
@@ -810,18 +811,19 @@ plots.plot_lines_by_layer(
 # </details>
 
 # %%
-share = float(follows["dose 1"][2])
+share = float(follows["dose 1"][2].mean())
 settle("hold", "nearly all" if share > 0.75 else "about half" if share > 0.25 else "nearly none")
 
 # %% tags=["solution"]
-print({name: [round(x, 2) for x in values.tolist()] for name, values in follows.items()})
-assert follows["dose 1"][0] > 0.85 and follows["dose 1"][2] < 0.75 and follows["no edit"].max() < 0.2
-assert follows["dose 2"][2] > follows["dose 1"][2] + 0.15
+held = {name: values.mean(dim=1) for name, values in follows.items()}  # [layer] each
+print({name: [round(x, 2) for x in values.tolist()] for name, values in held.items()})
+assert held["dose 1"][0] > 0.85 and held["dose 1"][2] < 0.75 and held["no edit"].max() < 0.2
+assert held["dose 2"][2] > held["dose 1"][2] + 0.15
 
 # %% [markdown]
-# **Read it.** At its own layer the edit of natural size turns almost every belief. One block later many have turned back. Nobody undid the edit: **the network repaired its board**. The blocks above read the moves again, at all earlier positions, which you did not touch, and the moves say that the disc was never turned. A larger dose outweighs them.
+# **Read it.** At its own layer the edit of natural size turns almost every belief. One block later many have turned back, and nobody undid the edit. The likeliest reading: **the network repairs its board**. The blocks above read the moves again, at all earlier positions, which you did not touch, and the moves say that the disc was never turned. A larger dose outweighs them.
 #
-# So an edit that fails need not mean "not used". It may mean "used, and put right again".
+# So an edit that fails need not mean "not used". It may mean "used, and put right again". (If that is so, an edit that agrees with the moves should need no larger dose. The next section has such edits.)
 
 # %% [markdown]
 # **Try it.** Click on a square of the second board: it becomes what it is not. Watch which moves come and go, and count the errors. Push the strength to 4, and to 0.5. Edit an early position and a late one.
@@ -921,7 +923,7 @@ check(cure_belief)
 # <details>
 # <summary>What you should see</summary>
 #
-# All checks green.
+# All checks green. In one of them a stream is a sum of effects: the cured stream of the believed board is that of the true one.
 #
 # </details>
 
@@ -1233,7 +1235,7 @@ assert second[0] > 1.5 * second[1]
 # The stream has the same shape after every block. So you may ask at each layer: *if the network had to move now, what would it play?* Take the stream there, skip all blocks above, and go straight to the output. This is the **logit lens** ([nostalgebraist 2020](https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens)).
 
 # %% [markdown]
-# ### Exercise 4.6 · `logit_lens` (10 min, optional)
+# ### Exercise 4.6 · `logit_lens` (5 min, optional)
 #
 # **Why.** It shows *when* an answer is there, in the output's own language.
 #
@@ -1345,7 +1347,7 @@ check(fit_tuned_lens)
 # </details>
 
 # %% [markdown]
-# **Look at it.** Board and moves, layer by layer, in the test cases: top-N of both lenses, and the share of occupied squares that the board probe reads.
+# **Look at it.** Board and moves, layer by layer, in the test cases: top-N of both lenses, and the share of occupied squares that the board probe reads. *Predict first:* in which layers do the moves appear, and where does the board stand then?
 
 # %%
 lenses = [fit_tuned_lens(acts, acts_train[-1], L2) for acts in acts_train]
@@ -1396,9 +1398,9 @@ assert (top_n["moves, tuned lens"][:6] > top_n["moves, logit lens"][:6]).all() a
 # %% [markdown]
 # ### Exercise 4.8 · `patch_resid` (15 min, optional)
 #
-# **Why.** It is the most used intervention of all, and this time you write the hook.
+# **Why.** It is among the most used interventions, and this time you write the hook.
 #
-# **Write** a function that returns the logits `[game token]` after the last move of `tokens`, where the stream after block `layer`, at position `pos`, is that of the run on `source`.
+# **Write** a function that runs the network on `tokens`, with the stream of one place, after block `layer` and at position `pos`, taken from the run on `source`. Return the logits after the last move, `[game token]`.
 #
 # 1. `cache_resid_post(model, source, torch.ones_like(source), [layer])` is `[1 game pos d_model]`.
 # 2. A hook at `blocks.{layer}.hook_resid_post` gets `resid` `[game pos d_model]` and returns a changed copy.
@@ -1458,12 +1460,12 @@ check(patch_resid)
 # <details>
 # <summary>What you should see</summary>
 #
-# All checks green.
+# All checks green. In one of them the source is `tokens` itself: then nothing changes.
 #
 # </details>
 
 # %% [markdown]
-# **Look at it.** Pairs of games that differ in the fifth of twelve moves. The measure is a difference of logits: moves that are legal only after the source, minus those that are legal only after `tokens`. **Normalised**: 0 is the run on `tokens`, 1 the run on the source.
+# **Look at it.** Pairs of games that differ in the fifth of twelve moves. The measure is a difference of logits: moves that are legal only after the source, minus those that are legal only after `tokens`. **Normalised**: 0 is the run on `tokens`, 1 the run on the source. *Predict first:* after which block does the last move hold most of the difference?
 
 # %%
 sources, games = draw_move_pairs(20, n_moves=12, exchanged=4, seed=5)
@@ -1471,31 +1473,42 @@ ends = [to_tokens(replay_games(part).legal[:, -1]) for part in (sources, games)]
 only = [ends[0] & ~ends[1], ends[1] & ~ends[0]]  # legal after the source only, after tokens only
 
 
-def difference(logits: Float[Tensor, "game token"]) -> Float[Tensor, ""]:
+def difference(logits: Float[Tensor, "pair token"]) -> Float[Tensor, " pair"]:
     """Mean logit of the source's own moves minus that of the other's own moves."""
     means = [(logits * mask).sum(dim=1) / mask.sum(dim=1) for mask in only]
-    return (means[0] - means[1]).mean()
+    return means[0] - means[1]
 
 
+def ratio_of_means(parts: Float[Tensor, "pair 2"]) -> float:
+    """The first column as a share of the second: averages first, then one division."""
+    return float(parts[:, 0].mean() / parts[:, 1].mean())
+
+
+# %%
 last = games.shape[1] - 1
-high, low = (difference(patch_resid(model, run, run, 0, last)) for run in (sources, games))
+high, low = (difference(patch_resid(model, run, run, 0, last)) for run in (sources, games))  # [pair] each
+
+
+def recover(layer: int, places: list[int]) -> tuple[float, ...]:
+    """The share of the difference that patches bring back, added up over places, and its 95 % interval over pairs."""
+    gain = sum(difference(patch_resid(model, games, sources, layer, pos)) - low for pos in places)
+    parts = torch.stack([gain, high - low], dim=1)  # [pair 2]
+    return ratio_of_means(parts), *bootstrap_interval(parts, statistic=ratio_of_means)
+
+
 patched_at = {"the exchanged move": [4], "moves between, added up": [5, 6, 7, 8, 9, 10], "the last move": [11]}
 recovered = {
-    name: torch.tensor(
-        [
-            sum((difference(patch_resid(model, games, sources, layer, pos)) - low) / (high - low) for pos in places)
-            for layer in LAYERS
-        ]
-    )
+    name: torch.tensor([recover(layer, places) for layer in LAYERS])  # [layer 3]
     for name, places in patched_at.items()
 }
 
 # %%
 # figure: 04_patch
 plots.plot_lines_by_layer(
-    recovered,
+    {name: values[:, 0] for name, values in recovered.items()},
+    intervals={name: values[:, 1:] for name, values in recovered.items()},
     layers=LAYERS,
-    title="Where is the difference of one move? 20 pairs of games",
+    title="Where is the difference of one move? 20 pairs of games, 95 % interval over pairs",
     y_title="normalised difference of logits",
     y_range=(-0.1, 1),
 )
@@ -1509,9 +1522,10 @@ plots.plot_lines_by_layer(
 # </details>
 
 # %% tags=["solution"]
-print({name: [round(x, 2) for x in values.tolist()] for name, values in recovered.items()})
-assert recovered["the last move"][-1] > 0.99 and recovered["the last move"][5] > 0.85
-assert recovered["the exchanged move"][0] < 0.5 and recovered["the exchanged move"][5:].abs().max() < 0.05
+print({name: [[round(x, 2) for x in row] for row in values.tolist()] for name, values in recovered.items()})
+shares = {name: values[:, 0] for name, values in recovered.items()}
+assert shares["the last move"][-1] > 0.99 and shares["the last move"][5] > 0.85
+assert shares["the exchanged move"][0] < 0.5 and shares["the exchanged move"][5:].abs().max() < 0.05
 
 # %% [markdown]
 # **Read it.** Before block 0 the difference is one token, at the place of the exchanged move. Each block carries more of it to the last position, and after the sixth nearly all of it is there. That is why an edit in layer 0 or 1 does not hold: most of what the network will know at the last position is still on its way.
@@ -1519,7 +1533,7 @@ assert recovered["the exchanged move"][0] < 0.5 and recovered["the exchanged mov
 # %% [markdown]
 # ## What you have, and what you do not
 #
-# **The evidence supports**: the network *uses* a board, in the words *mine* and *yours*. Turn a disc inside it, and the right moves appear and vanish. Put a wrong board right, and illegal moves become legal. Placebos of the same length do neither. And what the network believes is kept up: blocks above an edit repair it from the moves.
+# **The evidence supports**: the network *uses* a board, in the words *mine* and *yours*. Turn a disc inside it, and the right moves appear and vanish. Put a wrong board right, and illegal moves become legal. Placebos of the same length do neither. And beliefs are kept up: an edit against the moves fades in the blocks above it, an edit that agrees with them works at natural size.
 #
 # **It does not support**: that these directions are the only ones, that the board is *all* the network uses, or that an edit at one place changes "the belief" everywhere: at all earlier positions it is still the old one.
 #
@@ -1536,7 +1550,7 @@ assert recovered["the exchanged move"][0] < 0.5 and recovered["the exchanged mov
 # %% [markdown]
 # ## At scale
 #
-# Does a push with a placebo beside it work in a language model? With a network connection (`HF_HUB_OFFLINE=0 make lab`), this cell fetches **GPT-2**, 0.5 GB, takes the difference of means between nice and nasty words in the middle layer, and pushes the end of neutral sentences along it, with `edit_square`. Without a connection it says so.
+# Does a push with a placebo beside it work in a language model? With a network connection (`HF_HUB_OFFLINE=0 make lab`), this cell fetches **GPT-2**, 0.5 GB, and takes the difference of means between nice and nasty words in the middle layer. It pushes the end of neutral sentences along it, with your `edit_square`. Without a connection it says so.
 
 # %%
 from utils.at_scale import load_if_possible
