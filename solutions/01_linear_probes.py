@@ -1675,15 +1675,16 @@ def compare(text: str, mine: Bool[Tensor, " test_word"], other: Bool[Tensor, " t
     """The gain in accuracy and its interval over stems, paired: the same test words."""
     gain = mine.float() - other.float()
     low, high = bootstrap_interval(gain, groups=test_stems)
-    print(f"{text:<42} {mine.float().mean():.3f}  gain {gain.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
+    print(f"{text:<24} {mine.float().mean():.3f}  gain {gain.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
     return float(gain.mean()), low, high
 
 
+print("logistic regression: accuracy, gain [95 % over stems]")
 gains = {
-    name: compare(f"logistic regression over mass-mean, {name}", right, rights[f"trained, {name}"])
+    name: compare(f"over mass-mean, {name}", right, rights[f"trained, {name}"])
     for name, right in logistic_rights.items()
 }
-gains["layers"] = compare("logistic regression, layer 2 over embed", logistic_rights[2], logistic_rights["embed"])
+gains["layers"] = compare("layer 2 over embed", logistic_rights[2], logistic_rights["embed"])
 print("cosine with the mass-mean direction:", {name: round(cosine, 2) for name, cosine in cosines.items()})
 
 # %% tags=["solution"]

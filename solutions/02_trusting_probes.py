@@ -1493,7 +1493,7 @@ assert 2.5 < null.mean() < 4.0 and null.min() > 1.0
 # %% [markdown]
 # ## What you have, and what you do not
 #
-# Eight questions to ask of a probing result, yours or another's. They are also on [a page of their own](../chapters/checklist.md), and chapters 03, 05 and 08 use them again.
+# Eight questions to ask of a probing result, yours or another's. They are also on [a page of their own](../chapters/checklist.md), and chapters 03, 04, 05 and 08 use them again.
 #
 # | | ask | because |
 # |---|---|---|
