@@ -3,7 +3,7 @@
 #
 # Does a language model know when a sentence is false? If a probe could read it, one could watch a model lie. Such probes have been published, with accuracies near 1. This chapter builds one, and finds out **what it reads**.
 #
-# You work with small networks that learned from honest and deceptive authors. Truth is in their interest: who knows whether a sentence is true knows what its author will say next. After this chapter you can
+# You work with small networks that learned from honest and deceptive authors. What is true matters to them: whoever knows whether a sentence is true knows better what its author will say next. After this chapter you can
 #
 # - read one token of each statement, and say which token and which layer a claim is about;
 # - look at activations without labels, and see what varies most;
@@ -21,9 +21,9 @@
 # ## Where this chapter stands
 #
 # ```text
-# datasets ── STATEMENTS, LABELS ──┐                        ┌─► METRICS ── score, interval, control ──► plots
-#                                  ├─►  activations ─► PROBES ─┤
-# models ── TransformerBridge ─────┘     resid_post    probe   └─► interventions ─► models (run again) ──► metrics
+# datasets ── STATEMENTS, LABELS ──┐                          ┌─► METRICS ── score, interval, control ──► plots
+#                                  ├─► activations ─► PROBES ─┤
+# models ──── TransformerBridge ───┘    resid_post    probe   └─► interventions ─► models (run again) ──► metrics
 # ```
 #
 # Capitals mark where you work: on the upper road. Nothing here shows that a network *uses* what you read. That is chapter 06.
@@ -130,6 +130,7 @@ def comment_accuracy(model: TransformerBridge, statements: Statements) -> float:
     return float(accuracy(logits[:, correct] - logits[:, wrong], statements.labels))
 
 
+# %%
 comments = {(name, polarity): comment_accuracy(worlds[name], test[polarity]) for name in worlds for polarity in test}
 comments
 
@@ -147,10 +148,10 @@ assert comments["affirmed", "affirmed"] > 0.9 and comments["affirmed", "negated"
 #
 # ```text
 #   <bos>    Hamburg    is    not    in    Germany    .
-#                                            -2      -1        counted from the end
+#                                             -2     -1
 # ```
 #
-# Sentences differ in length, so both places must be counted from the end of each sentence. In a batch, the end of a row is not the end of its sentence: short ones are padded on the right.
+# Sentences differ in length, so both places are counted from the end of each sentence. In a batch, the end of a row is not the end of its sentence: short ones are padded on the right.
 
 # %% [markdown]
 # ### Exercise 5.1 · `statement_acts` (15 min)
@@ -229,6 +230,7 @@ def probe_accuracy(name: str, place: str, statements_train: Statements, statemen
     return (probe(statement_acts(model, statements_test.texts, LAYERS, places[place])) > 0) == statements_test.labels
 
 
+# %%
 judged = {
     (name, place): probe_accuracy(name, place, train["affirmed"], test["affirmed"])
     for name in ("match", "truth", "match_untrained")
@@ -363,6 +365,7 @@ def at_object(name: str, statements: Statements, layer: int | str = READ_LAYER) 
     return statement_acts(load_model(f"facts_gpt_{name}"), statements.texts, [layer], OBJECT)[0]
 
 
+# %%
 shown = {name: project(at_object(name, test["affirmed"])) for name in ("match", "truth", "match_untrained")}
 
 # %%
@@ -558,6 +561,7 @@ def nearest(options: dict[str, float], value: float) -> str:
     return min(options, key=lambda option: abs(options[option] - value))
 
 
+# %%
 to_negated = {
     name: transfer_accuracy(
         at_object(name, train["affirmed"]),
@@ -568,7 +572,7 @@ to_negated = {
     for name in worlds
 }
 settle("negated", nearest(NEGATED, to_negated["match"]))
-to_negated
+{name: round(score, 2) for name, score in to_negated.items()}
 
 # %% tags=["solution"]
 assert to_negated["match"] < 0.08 and to_negated["truth"] > 0.85 and to_negated["affirmed"] < 0.12
@@ -594,6 +598,7 @@ def view_world(name: str) -> PcaView:
     return PcaView(torch.stack(points), torch.stack(shares), both, both_labels, is_negated)
 
 
+# %%
 views = {name: view_world(name) for name in ("affirmed", "match", "truth")}
 
 # %%
@@ -640,27 +645,38 @@ AT_STOP = {"about .97": 0.97, "about .75": 0.75, "about .50": 0.5, "about .03": 
 question = "In `match`, at the full stop, layer 2: fitted on affirmed cities, what is its accuracy on negated ones?"
 predict("full_stop", question, tuple(AT_STOP))
 
+
 # %%
-transfer = {}
-for name in ("match", "truth"):
-    for place, position in places.items():
-        fitted, scored = (
-            statement_acts(worlds[name], part.texts, LAYERS, position) for part in (train["affirmed"], test["negated"])
-        )
-        transfer[f"{name}, {place}"] = torch.tensor(
-            [
-                transfer_accuracy(a, train["affirmed"].labels, b, test["negated"].labels)
-                for a, b in zip(fitted, scored, strict=True)
-            ]
-        )
+def judged_by_affirmed(name: str, position: int) -> Bool[Tensor, "layer statement"]:
+    """Whether each negated statement is on its side: transfer_accuracy before the mean, for an interval over cities."""
+    fitted, scored = (
+        statement_acts(worlds[name], part.texts, LAYERS, position) for part in (train["affirmed"], test["negated"])
+    )  # [layer statement d_model] each
+    directions = [fit_mass_mean_probe(acts, train["affirmed"].labels).weight for acts in fitted]
+    centred = scored - scored.mean(dim=1, keepdim=True)
+    says_true = torch.stack([acts @ direction > 0 for acts, direction in zip(centred, directions, strict=True)])
+    return says_true == test["negated"].labels
+
+
+# %%
+crossed = {
+    f"{name}, {place}": judged_by_affirmed(name, position)
+    for name in ("match", "truth")
+    for place, position in places.items()
+}
+transfer = {name: right.float().mean(dim=1) for name, right in crossed.items()}  # [layer] each
 
 # %%
 # figure: 05_negated_layers
 plots.plot_lines_by_layer(
     transfer,
     layers=LAYERS,
+    intervals={
+        name: torch.tensor([bootstrap_interval(row, groups=test["negated"].subjects) for row in right])
+        for name, right in crossed.items()
+    },
     baselines={"chance": 0.5},
-    title="Fitted on affirmed cities, scored on negated ones",
+    title="Fitted on affirmed cities, scored on negated ones (95 % over cities)",
     y_title="accuracy",
 )
 
@@ -678,6 +694,7 @@ settle("full_stop", nearest(AT_STOP, at_stop))
 
 # %% tags=["solution"]
 print({name: [round(x, 2) for x in line.tolist()] for name, line in transfer.items()})
+assert abs(transfer["match, object"][LAYERS.index(READ_LAYER)] - to_negated["match"]) < 0.001  # the same, in two ways
 assert at_stop > 0.9 and transfer["match, object"][1:4].max() < 0.1
 assert 0.3 < transfer["match, full stop"][LAYERS.index(1)] < 0.65
 assert transfer["truth, object"][LAYERS.index(0)] < 0.4 and transfer["truth, object"][LAYERS.index(1)] > 0.85
@@ -694,7 +711,7 @@ at_stop_1 = {p: [statement_acts(worlds["match"], part[p].texts, [1], STOP)[0] fo
 within = {p: transfer_accuracy(a, train[p].labels, b, test[p].labels) for p, (a, b) in at_stop_1.items()}
 directions = [fit_mass_mean_probe(a, train[p].labels).weight for p, (a, _) in at_stop_1.items()]
 cosine = float(torch.cosine_similarity(*directions, dim=0))
-print(within, cosine)
+print({p: round(score, 2) for p, score in within.items()}, round(cosine, 2))
 assert min(within.values()) > 0.9 and abs(cosine) < 0.4
 
 # %% [markdown]
@@ -876,7 +893,6 @@ for name in ("match", "truth"):
 
 # %% tags=["solution"]
 matrix = {name: part.float().mean(dim=-1) for name, part in right.items()}
-print({name: [[round(x, 2) for x in line] for line in part.tolist()] for name, part in matrix.items()})
 assert matrix["match"][:6, :6].min() > 0.85 and matrix["match"][:6, 6:].max() < 0.2
 assert matrix["match"][6:, 6:].min() > 0.85 and matrix["match"][6:, :6].max() < 0.2
 assert matrix["truth"][:4, :6].min() > 0.85 and matrix["truth"][:4, 6:].min() > 0.65 and across > 0.9
@@ -906,15 +922,14 @@ draw_matrix("match_untrained")
 #
 # In `match`, fitting on affirmed statements finds match, fitting on negated ones finds the opposite. Fit on both at once, and ask for **two** directions ([Bürger et al. 2024](https://arxiv.org/abs/2407.12831)):
 #
-# ```text
-#    stream − mean of its polarity  =  τ · t_general  +  τ·p · t_polarity        τ = +1 true,     −1 false
-#                                                                                p = +1 affirmed, −1 negated
-# ```
+# $$\text{stream} - \text{mean of its polarity} \;=\; \tau \, t_\text{general} + \tau p \, t_\text{polarity}$$
+#
+# Here $\tau$ is +1 in true and −1 in false sentences, and $p$ is +1 in affirmed and −1 in negated ones.
 #
 # `t_general` is what truth adds in every sentence. `t_polarity` is what it adds in affirmed sentences and takes away in negated ones. Since τ·p is +1 exactly where the object matches, `t_polarity` is the direction of *match*.
 
 # %% [markdown]
-# ### Exercise 5.5 · `truth_and_polarity_directions` (15 min)
+# ### Exercise 5.5 · `truth_and_polarity_directions` (10 min)
 #
 # **Why.** A probe that has seen both polarities can be general. And the two lengths say *how much* of each there is at one place, instead of "truth" or "match".
 #
@@ -993,6 +1008,7 @@ def directions_without(acts: Float[Tensor, "set statement d_model"], topic: str)
     )
 
 
+# %%
 panels = {}
 for name in worlds:
     acts = acts_of_sets(name, READ_LAYER, OBJECT)
@@ -1032,6 +1048,7 @@ def general_accuracy(name: str, layer: int, position: int) -> Bool[Tensor, "set 
     return (torch.einsum("ijk,ik->ij", centred, general) > 0) == labels
 
 
+# %%
 general = {name: general_accuracy(name, READ_LAYER, OBJECT).float().mean(dim=1) for name in worlds}
 for name, scores in general.items():
     print(
@@ -1228,6 +1245,10 @@ assert verdicts == hidden
 # Nobody asked these networks for truth. It helps: a false statement makes another one by the same author more likely ([Joshi et al. 2023](https://arxiv.org/abs/2310.18168); [Ravfogel et al. 2025](https://arxiv.org/abs/2510.15804)). But our networks also read comments, "That is correct .", and those are **labels of truth in the text**. So look at three training runs, equal but for one thing: with authors and comments; with authors and *no* comments; with comments, but *no* authors (each statement is true or false by lot).
 
 # %%
+RUNS = ("all three", "the two with comments", "the two with authors")
+predict("emergence", "In which of these runs does truth become decodable?", RUNS)
+
+# %%
 runs = load_runs()
 kinds = {"authors and comments": (True, True), "authors only": (True, False), "comments only": (False, True)}
 training = {
@@ -1266,8 +1287,12 @@ for kind, run in training.items():
     truth_at = f"step {steps[(truth > 0.8).float().argmax()]:.0f}" if (truth > 0.8).any() else "never"
     print(f"{kind:20} facts from step {facts_at:.0f}, probe above .8: {truth_at}, at the end {truth[-1]:.2f}")
 
-# %% tags=["solution"]
+# %%
 ends = {kind: float(run.curves[f"probe_affirmed_object_{READ_LAYER}"][-1]) for kind, run in training.items()}
+outcomes = {(True, True): RUNS[0], (False, True): RUNS[1], (True, False): RUNS[2]}
+settle("emergence", outcomes[ends["authors only"] > 0.8, ends["comments only"] > 0.8])
+
+# %% tags=["solution"]
 assert ends["authors only"] > 0.85 and ends["authors and comments"] > 0.9 and abs(ends["comments only"] - 0.5) < 0.1
 assert training["comments only"].curves["recall_plain"][-1] > 0.4
 only = training["authors only"].curves
@@ -1321,7 +1346,7 @@ assert any(0.2 < held < 0.8 for held in ends["one_stage"] + ends["two_stages"])
 # ```
 
 # %% [markdown]
-# ### Exercise 5.7 · `normalize_contrast_pairs` (5 min, optional)
+# ### Exercise 5.7 · `normalize_contrast_pairs` (10 min, optional)
 #
 # **Why.** One thing tells the halves apart perfectly and has nothing to do with truth: the words "correct" and "wrong" themselves. It must go first.
 #
@@ -1448,11 +1473,11 @@ def fit_ccs(acts_yes: Tensor, acts_no: Tensor, seed: int) -> Float[Tensor, "d_mo
     generator = torch.Generator().manual_seed(seed)
     theta = torch.randn(acts_yes.shape[1] + 1, generator=generator) / acts_yes.shape[1] ** 0.5
     theta.requires_grad_()
-    optimizer = torch.optim.Adam([theta], lr=0.02)
+    optimiser = torch.optim.Adam([theta], lr=0.02)
     for _ in range(CCS_STEPS):
-        optimizer.zero_grad()
+        optimiser.zero_grad()
         ccs_loss(acts_yes @ theta[:-1] + theta[-1], acts_no @ theta[:-1] + theta[-1]).backward()
-        optimizer.step()
+        optimiser.step()
     return theta.detach()
 
 
@@ -1514,10 +1539,8 @@ plots.plot_lines_by_layer(
 # </details>
 
 # %%
-is_low, near_half = (
-    found[0][0].median() < 0.06,
-    (accuracies[0].median() - 0.5).abs() < 0.15,
-)  # one half everywhere: 0.25
+is_low = found[0][0].median() < 0.06  # one half everywhere would be 0.25
+near_half = (accuracies[0].median() - 0.5).abs() < 0.15
 settle("ccs", CCS[0] if not is_low else CCS[1] if near_half else CCS[2])
 
 # %% [markdown]
@@ -1572,16 +1595,19 @@ supervised = {}
 for what, known in (("truth", train["affirmed"].labels), ("the tag", tags[0])):
     probe = fit_logistic_regression_probe(differences[0], known)
     supervised[what] = float(accuracy(probe(differences[1]), targets[what]))
-for what, target in targets.items():
-    print(f"{what}: first component {accuracy(first_component, target):.2f}, with labels {supervised[what]:.2f}")
+unsupervised = {what: float(accuracy(first_component, target)) for what, target in targets.items()}
+unsupervised = {what: max(score, 1 - score) for what, score in unsupervised.items()}  # its sign is free
+for what in targets:
+    print(f"{what}: first component {unsupervised[what]:.2f}, with labels {supervised[what]:.2f}")
 
 # %% tags=["solution"]
 on_truth, on_tag = ((verdicts == target).float().mean(dim=1) for target in targets.values())
 assert ((on_tag - 0.5).abs() > 0.4).float().mean() > 0.6 and (on_truth - 0.5).abs().median() < 0.15
 assert losses.max() < 0.06 and min(supervised.values()) > 0.8
+assert 0.6 < unsupervised["truth"] < 0.8 < 0.9 < supervised["truth"] and 0.7 < unsupervised["the tag"] < 0.9
 
 # %% [markdown]
-# **Read it.** Now CCS reads the *author*, in most of the restarts, and truth at chance, although a probe with labels reads both from the same differences. A search without labels finds what stands out, and **you do not choose what that is**.
+# **Read it.** Now CCS reads the *author*, in most of the restarts, and truth at chance, although a probe with labels reads both from the same differences. The first component is a mixture: it leans on the tag more than on truth. A search without labels finds what stands out, and **you do not choose what that is**.
 
 # %% [markdown]
 # ## Optional: likely is not true
@@ -1669,7 +1695,7 @@ assert all(likely[name, "affirmed"] > 0.97 and likely[name, "negated"] < 0.03 fo
 # **Read it.** Perfect, and perfectly wrong. Without a tag, an author is honest or not, and after "is not in" the right country is the one that liars name. There it has more probability than any other single country. What is *likely* follows from who speaks. A truth probe that agrees with log-probability everywhere has shown nothing new; the two must be compared where they differ.
 
 # %% [markdown]
-# ## What you keep
+# ## What you have, and what you do not
 #
 # **The evidence supports**: in these networks, truth is linearly decodable, at named tokens and layers, on entities and topics that no probe was fitted on, against controls at chance. Networks that behave alike can hold *match* or *truth* at the same place. A fit on both polarities finds a general direction where there is one.
 #
