@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, layer_norm, normalize
 
 from utils.activations import cache_resid_post
-from utils.course.expect import close, describe, exercise, expect_tensor, explain, hint
+from utils.course.expect import close, describe, exercise, expect_tensor, explain, hint, off
 from utils.models import random_model
 from utils.othello import EMPTY, MINE, YOURS
 from utils.probes import LinearProbe, fit_ridge_probe
@@ -181,11 +181,6 @@ def draw_boards(n: int, n_squares: int, generator: torch.Generator, together: fl
         copied = torch.rand(n, generator=generator) < together
         boards[:, square] = torch.where(copied, boards[:, square - 1], boards[:, square])
     return boards
-
-
-def off(found: Tensor, expected: Tensor) -> float:
-    """Distance of two matrices, as a share of the expected one's length."""
-    return float((found - expected).norm() / expected.norm())
 
 
 @exercise("square_effect_directions")

@@ -12,17 +12,12 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from utils import facts
 from utils.activations import cache_resid_post, tokenize
-from utils.course.expect import close, describe, exercise, expect_number, expect_tensor, explain, hint, likely
+from utils.course.expect import close, describe, exercise, expect_number, expect_tensor, explain, hint, likely, off
 from utils.course.student import value_and_grad
 from utils.metrics import roc_auc
 from utils.models import TransformerBridge, load_model, model_config, model_tensors, rebuild_model
 
 MODEL = "facts_gpt_match"  # where any network of the chapter would do
-
-
-def off(found: Tensor, expected: Tensor) -> float:
-    """Distance of two tensors, as a share of the expected one's length."""
-    return float((found - expected).norm() / expected.norm())
 
 
 def expect_pair(result: object, names: tuple[str, str]) -> tuple[object, object]:

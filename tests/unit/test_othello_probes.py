@@ -20,11 +20,6 @@ from utils.training.othello_gpt import build_model
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
-
-
 @pytest.fixture(scope="module")
 def boards() -> Tensor:
     """Real boards [position square] from moves 8 to 24 of 40 games."""

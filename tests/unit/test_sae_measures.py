@@ -14,11 +14,6 @@ from utils.sae_objectives import jumprelu, l0_threshold_gradient, resampling_pro
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
-
-
 def test_losses_of_texts_and_of_tokens_recover_the_same():
     """The three losses taken by hand around a small model, padding left out."""
     model = random_model("gpt2", n_layers=2, d_model=16)

@@ -65,17 +65,8 @@ def test_latents_that_cannot_be_chosen_are_refused(planted):
         fit_k_sparse_probe(latents, labels, torch.tensor([3]), l2=0.0)
 
 
-@pytest.fixture
-def scores() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Validation and test scores [task method] of methods that guess, some not run, and which are SAE methods."""
-    generator = torch.Generator().manual_seed(0)
-    validation, test = 0.5 + 0.05 * torch.randn(2, 500, 12, generator=generator)
-    validation[torch.rand(500, 12, generator=generator) < 0.1] = torch.nan
-    return validation, test, torch.arange(12) % 3 == 1
-
-
-def test_luck_on_validation_does_not_carry_over(scores):
-    validation, test, is_sae = scores
+def test_luck_on_validation_does_not_carry_over(method_scores):
+    validation, test, is_sae = method_scores
     winner, score = select_by_validation(validation, test)
     assert (validation[torch.arange(500), winner] >= validation.nan_to_num(nan=-1).amax(dim=1)).all()
     assert abs(score.mean() - 0.5) < 0.01 and test.amax(dim=1).mean() > 0.57
@@ -86,8 +77,8 @@ def test_luck_on_validation_does_not_carry_over(scores):
     assert abs(quiver_gain(validation + better, test + better, is_sae).mean() - 0.5) < 0.01
 
 
-def test_scores_that_cannot_be_compared_are_refused(scores):
-    validation, test, is_sae = scores
+def test_scores_that_cannot_be_compared_are_refused(method_scores):
+    validation, test, is_sae = method_scores
     unable, undense = validation.clone(), validation.clone()
     unable[7], undense[3, ~is_sae] = torch.nan, torch.nan
     with pytest.raises(ValueError, match=r"every task must have a method .* in 1 of 500, the first is task 7"):

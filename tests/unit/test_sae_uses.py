@@ -12,11 +12,6 @@ NONE, NO_VALUES = torch.tensor([], dtype=torch.int64), torch.tensor([])
 
 
 @pytest.fixture
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture
 def edit(generator) -> tuple[torch.Tensor, ...]:
     """Arguments of sae_edit, for a latent in both lists, too."""
     resid, latents = torch.randn(5, 6, generator=generator), torch.randn(5, 11, generator=generator).relu()

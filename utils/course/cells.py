@@ -100,7 +100,8 @@ def unwrapped(cell: Cell) -> Cell:
 
 def exercise_marks(source: str) -> list[str]:
     """The exercises whose comment stands in a cell that defines something; a copied comment alone means nothing."""
-    return EXERCISE_COMMENT.findall(source) if DEFINES.search(source) else []
+    is_marked = "exercise:" in source  # asked first: pictures in markdown are long
+    return EXERCISE_COMMENT.findall(source) if is_marked and DEFINES.search(source) else []
 
 
 def parse_source(source: str) -> ast.Module | None:
@@ -177,6 +178,8 @@ def _repairs(cells: list[_RawCell]) -> list[str]:
 
 def _plain(source: str) -> str:
     """A cell with magics and shell lines as the calls that they stand for, which are not kept; same line numbers."""
+    if parse_source(source) is not None:  # nothing that IPython rewrites is Python; its own reading takes longer
+        return source if source.endswith("\n") else f"{source}\n"
     try:
         plain = TransformerManager().transform_cell(source)
     except Exception:  # a syntax error, which parsing will say in its own words

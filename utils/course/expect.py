@@ -115,3 +115,8 @@ def numbers(values: Tensor) -> str:
 def close(a: Tensor, b: Tensor, *, atol: float = 1e-4) -> bool:
     """Whether two tensors of one shape agree within atol everywhere (1e-4: float32 sums in another order)."""
     return a.shape == b.shape and bool(torch.allclose(a.float(), b.float(), rtol=1e-4, atol=atol))
+
+
+def off(found: Tensor, expected: Tensor) -> float:
+    """Distance of two tensors, as a share of the expected one's length."""
+    return float((found - expected).norm() / expected.norm())
