@@ -69,8 +69,9 @@ from utils.sae_steering import latents_by_activation, latents_by_output
 from utils.sae_widgets import LatentView, explore_latents
 from utils.saes import load_sae
 from utils.splits import split_folds
-from utils.tasks import REGIMES, SAES, draw_trial, load_tasks, load_untrained_tasks
+from utils.tasks import SAES, load_tasks, load_untrained_tasks
 from utils.training.english import seen_in_training
+from utils.trials import REGIMES, draw_trial
 
 SEED = 0
 start_chapter("08_probes_vs_saes")

@@ -1,4 +1,4 @@
-"""The shared package of the course: one module per arrow of the data flow.
+"""The shared package of the course: a few small modules for each arrow of the data flow, one subject each.
 
     datasets ── texts or games, labels ──┐                         ┌─► metrics ── score, interval, control ──► plots
                                          ├─► activations ─► probes ┤

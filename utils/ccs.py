@@ -1,7 +1,9 @@
 """Contrast-consistent search: a direction without labels, from two endings of each statement.
 
-yes, no = normalize_contrast_pairs(acts_yes, acts_no)               # [statement d_model] each
-loss = ccs_loss(yes @ direction, no @ direction)                    # to be minimised over directions
+    yes, no = normalize_contrast_pairs(acts_yes, acts_no)               # [statement d_model] each
+    loss = ccs_loss(yes @ direction, no @ direction)                    # to be minimised over directions
+
+Burns et al. 2022, arXiv:2212.03827: what is said of yes and of no should add up to one.
 """
 
 import math

@@ -17,11 +17,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from utils import ASSETS
-from utils.datasets import read_table
+from utils.log_loss import minimise_log_loss
 from utils.metrics import roc_auc
-from utils.probes import minimise_log_loss
 from utils.sae_probes import select_latents
-from utils.tasks import REGIMES, Task, Trial, draw_trial
+from utils.tables import read_table
+from utils.tasks import Task
+from utils.trials import REGIMES, Trial, draw_trial
 
 TOLERANCE = 0.005  # of the gradient, relative to its start: ranks hardly move beyond it
 
@@ -107,8 +108,6 @@ FAMILIES = {  # name -> how it is fitted, and on which of the examples' tensors
     "nearest": (_nearest, "acts"),
     "sae_k_sparse": (_k_sparse, "latents"),
     "sae_logistic": (_logistic, "latents"),
-    "random_k_sparse": (_k_sparse, "random"),
-    "random_logistic": (_logistic, "random"),
 }
 
 

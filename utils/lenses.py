@@ -1,9 +1,11 @@
 """What the parts of a model write and say: neurons against directions, any layer read as the last one, one patch.
 
-cosines = neuron_board_weights(model, 5, directions)                # [neuron square]
-logits = logit_lens(model, resid)                                   # of any layer
-probe = fit_tuned_lens(resid, final)                                # logit_lens(model, probe(resid)) says more
-logits = patch_resid(model, tokens, source, layer=4, pos=10)        # [batch token], after the last move
+    cosines = neuron_board_weights(model, 5, directions)                # [neuron square]
+    logits = logit_lens(model, resid)                                   # of any layer
+    probe = fit_tuned_lens(resid, final)                                # logit_lens(model, probe(resid)) says more
+    logits = patch_resid(model, tokens, source, layer=4, pos=10)        # [batch token], after the last move
+
+Only patch_resid changes what the model computes, and only while it runs.
 """
 
 import torch

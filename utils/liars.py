@@ -1,9 +1,11 @@
 """A liar trained against its detector: Facts-GPT learns to speak as before, and not to be caught.
 
-def loss_function(language_loss, acts, mask, lying):                # acts [layer document pos d_model]
-    return evasion_loss(language_loss, aggregate_scores(acts[0] @ direction, mask, "mean"), lying, strength=1.0)
+    def loss_function(language_loss, acts, mask, lying):                # acts [layer document pos d_model]
+        return evasion_loss(language_loss, aggregate_scores(acts[0] @ direction, mask, "mean"), lying, strength=1.0)
 
-liar = train_liar("facts_gpt_match", loss_function, layers=[2])     # a copy; the original stays as it is
+    liar = train_liar("facts_gpt_match", loss_function, layers=[2])     # a copy; the original stays as it is
+
+Everything is drawn from a seed: equal arguments give equal liars.
 """
 
 from collections.abc import Callable, Sequence

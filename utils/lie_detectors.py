@@ -8,7 +8,7 @@
 Documents to detect lies in are written by utils.documents; a liar that learns to evade a detector is in utils.liars.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,7 +16,8 @@ from torch import Tensor
 
 from utils.metrics import roc_auc
 
-AGGREGATIONS = ("mean", "max", "last")
+Aggregation = Literal["mean", "max", "last"]
+AGGREGATIONS = get_args(Aggregation)
 ROUNDING = 1e-9  # 0.29 * 100 is a little less than 29
 
 
@@ -50,7 +51,7 @@ def statement_mask(
 
 
 def aggregate_scores(
-    scores: Float[Tensor, "document pos"], mask: Bool[Tensor, "document pos"], how: Literal["mean", "max", "last"]
+    scores: Float[Tensor, "document pos"], mask: Bool[Tensor, "document pos"], how: Aggregation
 ) -> Float[Tensor, " document"]:
     """Make one score of each document out of its tokens' scores; whatever stands outside the mask has no part.
 

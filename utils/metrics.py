@@ -3,6 +3,8 @@
     accuracy(probe(acts_test), labels_test)              # [layer target]
     r2(probe(acts_test), rgb_test).mean(dim=-1)          # [layer]: the mean over red, green, blue
     low, high = bootstrap_interval(correct, groups=test_words)
+    score_by_layer(acts, labels, train, test)            # [layer]: fitted and scored at once
+    selectivity(acts[3], labels, control, train, test)   # accuracy on the task minus that on a control task
 
 Every score takes predictions [*layer batch *target] and labels or targets [batch *target] and returns [*layer *target]:
 there may be any number of layer axes before the batch and of target axes behind it, also none. Scores are float64.
@@ -15,6 +17,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
+
+from utils.probes import fit_logistic_regression_probe, fit_ridge_probe
 
 CHUNK = 4_000_000  # numbers drawn at once in a bootstrap: 32 MB
 
@@ -137,6 +141,50 @@ def bootstrap_interval(
         results = torch.tensor([float(statistic(values[index])) for index in indices], dtype=torch.float64)
     low, high = torch.quantile(results, torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)).tolist()
     return low, high
+
+
+def score_by_layer(
+    acts: Float[Tensor, "layer example d_model"],
+    labels: Bool[Tensor, " example"],
+    train: Int[Tensor, " train"],
+    test: Int[Tensor, " test"],
+    *,
+    l2: float = 1.0,
+) -> Float[Tensor, " layer"]:
+    """Score a ridge probe for each layer: fitted on the training examples, accuracy on the test examples.
+
+    Args:
+        labels: taken as the numbers 0 and 1; a prediction above one half counts as True.
+        train, test: indices of examples; no group (entity, stem, game) should stand in both.
+        l2: as for fit_ridge_probe.
+    """
+    probe = fit_ridge_probe(acts[:, train], labels[train].to(acts.dtype), l2=l2)
+    return accuracy(probe(acts[:, test]) - 0.5, labels[test]).to(acts.dtype)
+
+
+def selectivity(
+    acts: Float[Tensor, "example d_model"],
+    labels: Bool[Tensor, " example"],
+    control: Bool[Tensor, " example"],
+    train: Int[Tensor, " train"],
+    test: Int[Tensor, " test"],
+    *,
+    l2: float = 0.1,
+) -> float:
+    """Accuracy of a logistic regression probe on the task minus that on the control task, on the test examples.
+
+    Hewitt & Liang 2019, arXiv:1909.03368. Near 0 the probe can learn any labels of these words, and its accuracy says
+    nothing about the network.
+
+    Args:
+        control: labels drawn by lot, see splits.control_labels.
+        train, test: indices; the words of the test examples occur in training, or the control cannot be learned.
+        l2: as for fit_logistic_regression_probe, the same for both.
+    """
+    both = torch.stack([labels, control], dim=1)  # [example 2]
+    probe = fit_logistic_regression_probe(acts[train], both[train], l2=l2)
+    task, lot = accuracy(probe(acts[test]), both[test]).tolist()
+    return task - lot
 
 
 def _check(predictions: Tensor, truth: Tensor, name: str, truth_name: str) -> int:

@@ -5,7 +5,7 @@ Tokens follow Li et al. 2022, arXiv:2210.13382: 0 is padding and 1, 2, ... are t
 the four centre squares, which are taken before the first move: 60 moves on the 8x8 board, 32 on the 6x6 board.
 Black begins. Whoever cannot move passes, which is no token; the game ends when nobody can move.
 
-Inside, a set of squares is one uint64 per game (bit s = square s), so that one line of numpy moves every game forward.
+Inside, a set of squares is one uint64 per game (see utils.othello_bits), so that one line moves every game forward.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ from functools import cache
 import numpy as np
 import torch
 from jaxtyping import Bool, Int, Int8
-from numpy.typing import NDArray
 from torch import Tensor
+
+from utils.othello_bits import Rules, nth_bit, unpack
 
 EMPTY, MINE, YOURS = 0, 1, 2  # as whoever moves next, after passes, sees them: the index order of the whole course
 BLACK, WHITE = 1, 2  # as an onlooker sees them; EMPTY is 0 here too
@@ -72,17 +73,6 @@ def token_name(token: int, size: int = 8) -> str:
     return square_name(squares[token - 1], size)
 
 
-def token_from_name(name: str, size: int = 8) -> int:
-    """Return the token that plays on the square with this name, "d3" for instance."""
-    names = [square_name(square, size) for square in token_squares(size)]
-    if name not in names:
-        raise ValueError(
-            f"name must be a square of the {size}x{size} board outside its centre, a1 to {names[-1]}, got {name!r}; "
-            "write the column's letter, small, then the row"
-        )
-    return names.index(name) + 1
-
-
 def to_tokens(squares: Bool[Tensor, "*batch square"], size: int = 8) -> Bool[Tensor, "*batch token"]:
     """Turn flags of squares, such as where a move is legal, into flags of tokens; padding is never set."""
     return torch.nn.functional.pad(squares[..., token_squares(size)], (1, 0))
@@ -93,7 +83,7 @@ def to_tokens(squares: Bool[Tensor, "*batch square"], size: int = 8) -> Bool[Ten
 
 def start_board(size: int = 8) -> Int8[Tensor, " square"]:
     """Return the board before the first move, for black, who begins: e4 and d5 are MINE, d4 and e5 YOURS (8x8)."""
-    mine, yours = (_unpack(np.array(bits, dtype=np.uint64), size) for bits in _rules(size).start)
+    mine, yours = (unpack(np.array(bits, dtype=np.uint64), size) for bits in _rules(size).start)
     return _states(mine, yours)
 
 
@@ -116,7 +106,7 @@ def legal_moves(boards: Int[Tensor, "*batch square"]) -> Bool[Tensor, "*batch sq
         )
     flat = boards.reshape(-1, size * size).numpy()
     mine, yours = ((flat == state).astype(np.uint64) @ rules.bit for state in (MINE, YOURS))  # [game] each
-    return _unpack(rules.legal(mine, yours), size).reshape(boards.shape)
+    return unpack(rules.legal(mine, yours), size).reshape(boards.shape)
 
 
 # Games
@@ -136,7 +126,7 @@ def random_games(n_games: int, size: int = 8, *, seed: int = 0) -> Int[Tensor, "
         mine, yours, legal = rules.begin(len(block))
         uniform = torch.rand(n_moves, len(block), generator=generator, dtype=torch.float64).numpy()
         for pos in range(n_moves):
-            move = _nth_bit(legal, np.floor(uniform[pos] * np.bitwise_count(legal)))
+            move = nth_bit(legal, np.floor(uniform[pos] * np.bitwise_count(legal)))
             block[:, pos] = rules.token_of_square[np.bitwise_count(move - 1)]  # no move: 0 - 1 has 64 bits
             mine, yours, legal, _ = rules.play(mine, yours, move)
     return torch.from_numpy(tokens)
@@ -184,8 +174,8 @@ def replay_games(tokens: Int[Tensor, "game pos"], size: int = 8) -> GameStates:
             now_mine, now_yours, now_legal, same_player[block, pos] = rules.play(now_mine, now_yours, move)
             mine[block, pos], yours[block, pos], legal[block, pos] = now_mine, now_yours, now_legal
     return GameStates(
-        boards=_states(_unpack(mine, size), _unpack(yours, size)),
-        legal=_unpack(legal, size),
+        boards=_states(unpack(mine, size), unpack(yours, size)),
+        legal=unpack(legal, size),
         black_to_move=torch.from_numpy(np.logical_xor.accumulate(~same_player, axis=1) ^ True),  # black begins
         mask=tokens != PADDING,
     )
@@ -216,90 +206,16 @@ def _check_tokens(tokens: Tensor, size: int) -> None:
 
 
 def _raise_illegal(tokens: Tensor, game: int, pos: int, legal: np.uint64, size: int) -> None:
-    names = [square_name(square, size) for square in _unpack(legal, size).nonzero().flatten().tolist()]
+    names = [square_name(square, size) for square in unpack(legal, size).nonzero().flatten().tolist()]
     cure = f"expected one of {' '.join(names)}; check the moves before it"
     if not names:
         cure = f"the game is over, expected padding ({PADDING})"
     raise ValueError(f"game {game}, move {pos + 1}: {token_name(int(tokens[game, pos]), size)} is not legal, {cure}")
 
 
-# Sets of squares as bits
-
-
-class _Rules:
-    """The board's geometry as bits. Methods take and return uint64 arrays [game], or as they say."""
-
-    def __init__(self, size: int) -> None:
-        squares = token_squares(size).numpy()
-        self.size = size
-        self.bit = np.uint64(1) << np.arange(size * size, dtype=np.uint64)  # [square]
-        self.bit_of_token = np.concatenate([[np.uint64(0)], self.bit[squares]])  # padding plays nowhere
-        self.token_of_square = np.zeros(65, dtype=np.int64)  # entry 64: no move, padding
-        self.token_of_square[squares] = np.arange(1, len(squares) + 1)
-        low, high = size // 2 - 1, size // 2
-        black, white = [low * size + high, high * size + low], [low * size + low, high * size + high]
-        self.start = self.bit[black].sum(), self.bit[white].sum()
-        directions = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if down or right]
-        steps = np.array([down * size + right for down, right in directions])[:, None]  # [direction 1]
-        self.left, self.right = np.maximum(steps, 0).astype(np.uint64), np.maximum(-steps, 0).astype(np.uint64)
-        rows, columns = np.divmod(np.arange(size * size), size)
-        came_from = [(rows - down, columns - right) for down, right in directions]
-        inside = [(row >= 0) & (row < size) & (column >= 0) & (column < size) for row, column in came_from]
-        self.inside = np.where(inside, self.bit, np.uint64(0)).sum(axis=1)[:, None]  # [direction 1]
-
-    def step(self, squares: NDArray) -> NDArray:
-        """Move squares one step in each of the eight directions; what leaves the board is gone. [direction game]"""
-        return (squares << self.left >> self.right) & self.inside
-
-    def lines(self, origin: NDArray, through: NDArray) -> NDArray:
-        """Return the unbroken lines of `through` that begin beside the origin. [direction game]"""
-        line = self.step(origin) & through
-        for _ in range(self.size - 3):  # size - 2 discs at most between a disc and the move that encloses them
-            line |= self.step(line) & through
-        return line
-
-    def legal(self, mine: NDArray, yours: NDArray) -> NDArray:
-        """Return the empty squares from which a line of yours ends at one of mine."""
-        ends = np.bitwise_or.reduce(self.step(self.lines(mine, yours)))
-        return ends & ~(mine | yours)
-
-    def begin(self, n_games: int) -> tuple[NDArray, NDArray, NDArray]:
-        """Return mine, yours, legal before the first move."""
-        mine, yours = (np.full(n_games, bits, dtype=np.uint64) for bits in self.start)
-        return mine, yours, self.legal(mine, yours)
-
-    def play(self, mine: NDArray, yours: NDArray, move: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-        """Play one move in every game; 0 is none and leaves the board as it is.
-
-        Returns mine, yours, legal for whoever moves next, and whether that is the same player again.
-        """
-        lines = self.lines(move, yours)
-        enclosed = (self.step(lines) & mine) != 0  # [direction game]
-        flipped = np.bitwise_or.reduce(np.where(enclosed, lines, np.uint64(0)))
-        mover, other = mine | move | flipped, yours ^ flipped
-        legal = self.legal(other, mover)
-        stuck = np.flatnonzero(legal == 0)
-        legal[stuck] = self.legal(mover[stuck], other[stuck])
-        same_player = move == 0
-        same_player[stuck] |= legal[stuck] != 0  # the other one passes
-        legal[move == 0] = 0
-        return np.where(same_player, mover, other), np.where(same_player, other, mover), legal, same_player
-
-
-_rules = cache(_Rules)
-
-
-def _nth_bit(bits: NDArray, n: NDArray) -> NDArray:
-    """Return the n-th lowest set bit (n from 0); 0 where no bit is set."""
-    for cleared in range(int(n.max(initial=0))):
-        bits = np.where(n > cleared, bits & (bits - 1), bits)
-    return bits & (~bits + 1)
-
-
-def _unpack(bits: NDArray, size: int) -> Bool[Tensor, "*batch square"]:
-    as_bytes = np.array(bits)[..., None].view(np.uint8)  # little-endian: byte 0 holds squares 0 to 7
-    unpacked = np.unpackbits(as_bytes, axis=-1, count=size * size, bitorder="little")
-    return torch.from_numpy(unpacked.view(bool))
+@cache
+def _rules(size: int) -> Rules:
+    return Rules(size, token_squares(size).numpy())
 
 
 def _states(mine: Bool[Tensor, "*batch square"], yours: Bool[Tensor, "*batch square"]) -> Int8[Tensor, "*batch square"]:

@@ -8,7 +8,7 @@ coverage = board_coverage(latents_train, properties_train, latents_test, propert
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -89,7 +89,7 @@ def replaced_losses(
     Raises:
         ValueError: If there is no such ablation.
     """
-    if ablation not in ("mean", "zero"):
+    if ablation not in get_args(Ablation):
         raise ValueError(f'ablation must be "mean" or "zero", got {ablation!r}')
     real, kept = attention_mask.bool(), {}
 

@@ -21,7 +21,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
@@ -31,7 +31,7 @@ from utils import ASSETS
 from utils.sae_objectives import topk
 
 Architecture = Literal["standard", "topk", "jumprelu"]
-ARCHITECTURES = ("standard", "topk", "jumprelu")
+ARCHITECTURES = get_args(Architecture)
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"  # SAELens' names
 EMBEDDED = ASSETS / "saes"
 OLD_METADATA = ("model_name", "hook_name", "hook_point", "hook_layer", "hook_point_layer")  # before SAELens 6

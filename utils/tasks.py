@@ -1,11 +1,10 @@
-"""27 binary questions about three networks, and five situations in which to answer them.
+"""27 binary questions about three networks.
 
     tasks = load_tasks()                                               # acts, latents and labels, computed once
-    train, validation, test = draw_trial(tasks[0], "scarce", seed=0)   # what is fitted, what chooses, what counts
+    train, validation, test = draw_trial(tasks[0], "scarce", seed=0)   # see utils.trials
 
-Examples of one game, one subject, one stem of a word stand on one side of the split. MiniLM's words, colours and
-places are those that its SAE has not seen alone in training; Othello's games are fresh; of Facts-GPT, whose world is
-small, the SAE has seen every name, and no label.
+MiniLM's words, colours and places are those that its SAE has not seen alone in training; Othello's games are fresh; of
+Facts-GPT, whose world is small, the SAE has seen every name, and no label.
 """
 
 from collections.abc import Mapping
@@ -24,21 +23,14 @@ from utils.facts import write_statements
 from utils.models import load_model
 from utils.othello import EMPTY, MINE, random_games, replay_games
 from utils.saes import SAE, load_sae
-from utils.splits import split_groups, word_stems
+from utils.splits import word_stems
 from utils.training.english import seen_in_training
 from utils.truth_probes import statement_acts
 
-REGIMES = {
-    "standard": "up to 400 training and 200 validation examples",
-    "scarce": "24 training and 24 validation examples",
-    "imbalanced": "1 in 20 of the training and validation examples is True",
-    "noisy": "3 in 10 of the training and validation labels are turned round",
-    "shifted": "the test examples are of another kind",
-}
-N_TRAIN, N_VALIDATION, N_SCARCE, N_TEST = 400, 200, 24, 600
-RARE, NOISE = 0.05, 0.3
 N_GAMES, STAGES = 1300, {"early": (8, 18), "middle": (24, 34), "late": (40, 50)}  # moves played, the second excluded
 SQUARES = {"d4": 27, "c5": 34, "f3": 21}
+CONTINENTS = ("Europe", "Asia", "Africa")
+N_STATEMENTS = 1200  # of each topic
 SAES = {  # model -> its SAE, and the layer that it is of
     "othello_gpt_untrained": ("othello_gpt_untrained_4/topk_1024_32", 4),
     "othello_gpt": ("othello_gpt_4/topk_1024_32", 4),
@@ -48,15 +40,10 @@ SAES = {  # model -> its SAE, and the layer that it is of
 
 
 class Examples(NamedTuple):
-    """Rows that a probe may see: activations, latents of the same, labels, and what must not be split.
-
-    random: latents of a dictionary drawn by lot, with as many directions as the SAE, as many of them on. What they
-        gain as well is no merit of training an SAE.
-    """
+    """Rows that a probe may see: activations, latents of the same, labels, and what must not be split."""
 
     acts: Float[Tensor, "example d_model"]
     latents: Float[Tensor, "example latent"]
-    random: Float[Tensor, "example latent"]
     labels: Bool[Tensor, " example"]
     groups: list[str]
 
@@ -75,33 +62,42 @@ class Task:
     shift: str
 
 
-class Trial(NamedTuple):
-    """What one fit may see of a task in a regime: examples and labels, noise included; test labels are clean."""
-
-    train: Examples
-    validation: Examples
-    test: Examples
-
-
-# Tasks
-
-
 @cache
-def load_tasks() -> tuple[Task, ...]:
-    """All tasks, computed once per process: 9 squares of Othello-GPT, 9 topics of Facts-GPT, 9 of MiniLM."""
-    return (*_othello_tasks("othello_gpt"), *_facts_tasks(), *_minilm_tasks())
+def load_tasks(*, by_lot: bool = False) -> tuple[Task, ...]:
+    """All tasks, computed once per process: 9 squares of Othello-GPT, 9 topics of Facts-GPT, 9 of MiniLM.
+
+    Args:
+        by_lot: latents are those of draw_dictionary in place of the SAE. What they gain as well is no merit of
+            training an SAE.
+    """
+    questions = {"othello_gpt": _othello_tasks, "facts_gpt_match": _facts_tasks, "minilm": _minilm_tasks}
+    return tuple(task for of, ask in questions.items() for task in ask(of, _load_dictionary(of, by_lot)))
 
 
 @cache
 def load_untrained_tasks() -> tuple[Task, ...]:
     """The nine questions about squares once more, about the untrained twin of Othello-GPT and the SAE of that twin."""
-    return tuple(_othello_tasks("othello_gpt_untrained"))
+    of = "othello_gpt_untrained"
+    return tuple(_othello_tasks(of, _load_dictionary(of, by_lot=False)))
 
 
-def _othello_tasks(of: str) -> list[Task]:
+def draw_dictionary(sae: SAE) -> SAE:
+    """A dictionary drawn by lot: as many directions as the SAE has, as many of them on, the same b_dec.
+
+    They are the directions that training starts from with seed 0: what is left of an SAE without its training.
+    """
+    rows = normalize(torch.randn(sae.d_sae, sae.d_model, generator=torch.Generator().manual_seed(0)), dim=1)
+    return replace(sae, W_enc=rows.T, b_enc=torch.zeros(sae.d_sae), W_dec=rows)
+
+
+def _load_dictionary(of: str, by_lot: bool) -> SAE:
+    sae = load_sae(SAES[of][0])
+    return draw_dictionary(sae) if by_lot else sae
+
+
+def _othello_tasks(of: str, sae: SAE) -> list[Task]:
     """Whose disc lies on a square, mine or yours, where there is one; one position of each game and stage."""
-    name, layer = SAES[of]
-    model, sae = load_model(of), load_sae(name)
+    model, layer = load_model(of), SAES[of][1]
     games = random_games(N_GAMES, seed=88)[:, : STAGES["late"][1]]
     games = games[(games > 0).all(dim=1)]  # few games end before that
     boards = replay_games(games).boards
@@ -119,7 +115,7 @@ def _othello_tasks(of: str) -> list[Task]:
         states = boards[torch.arange(len(games)), kept[stage]][:, square]
         rows = (states != EMPTY).nonzero()[:, 0]
         here = acts[rows, list(STAGES).index(stage)]
-        return Examples(here, *_encode(sae, here), states[rows] == MINE, [names[i] for i in rows.tolist()])
+        return Examples(here, sae.encode(here), states[rows] == MINE, [names[i] for i in rows.tolist()])
 
     tasks, order = [], list(STAGES)
     for i, stage in enumerate(order):
@@ -130,139 +126,78 @@ def _othello_tasks(of: str) -> list[Task]:
     return tasks
 
 
-def _facts_tasks() -> list[Task]:
+def _facts_tasks(of: str, sae: SAE) -> list[Task]:
     """Is it true? At the object's token. Six topics without "not"; three with and without it in turn."""
-    name, layer = SAES["facts_gpt_match"]
-    model, sae = load_model("facts_gpt_match"), load_sae(name)
+    model, layer = load_model(of), SAES[of][1]
 
     def examples(topic: str, polarities: tuple[bool, ...], seed: int) -> Examples:
-        parts = [write_statements(topic, N_TEST * 2 // len(polarities), negated=n, seed=seed) for n in polarities]
+        parts = [write_statements(topic, N_STATEMENTS // len(polarities), negated=n, seed=seed) for n in polarities]
         acts = statement_acts(model, [text for part in parts for text in part.texts], [layer], -2)[0]
         labels = torch.cat([part.labels for part in parts])
-        return Examples(acts, *_encode(sae, acts), labels, [s for part in parts for s in part.subjects])
+        return Examples(acts, sae.encode(acts), labels, [s for part in parts for s in part.subjects])
 
     plain, mixed = (False,), (False, True)
     tasks = [
-        Task(f"{t}: true", "facts_gpt_match", examples(t, plain, 1), examples(t, (True,), 2), 'with "not"')
+        Task(f"{t}: true", of, examples(t, plain, 1), examples(t, (True,), 2), 'with "not"')
         for t in ("cities", "capitals", "continents", "currencies", "larger", "smaller")
     ]
     for topic, other in (("cities", "capitals"), ("continents", "currencies"), ("larger", "smaller")):
         both = examples(topic, mixed, 3), examples(other, mixed, 4)
-        tasks.append(Task(f'{topic}, with and without "not": true', "facts_gpt_match", *both, f"about {other}"))
+        tasks.append(Task(f'{topic}, with and without "not": true', of, *both, f"about {other}"))
     return tasks
 
 
-def _minilm_tasks() -> list[Task]:
+def _minilm_tasks(of: str, sae: SAE) -> list[Task]:
     """Words, colours and places that the SAE never saw, and who does what to whom; mean over word pieces."""
-    words, colours, places, agents = (
-        load_sentiment_words(), load_colours(), load_places(), load_agent_sentences()
-    )  # fmt: skip
+    words, colours, places, agents = load_sentiment_words(), load_colours(), load_places(), load_agent_sentences()
     unseen = [i for i, word in enumerate(words.words) if not seen_in_training(word)]
     some = torch.tensor(unseen)[torch.randperm(len(unseen), generator=torch.Generator().manual_seed(0))[:1500]]
     texts, labels = [words.words[i] for i in some], words.valence[some] > 0
-    tasks = _text_tasks(texts, {"positive word": labels}, word_stems(texts), "They called it {}.")
+    tasks = _text_tasks(of, sae, texts, {"positive word": labels}, word_stems(texts), "They called it {}.")
 
     rows = [i for i, colour in enumerate(colours.names) if not seen_in_training(colour)]
     red, green, blue = colours.rgb[rows].unbind(dim=1)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     labels = {"reddish": red > blue, "light": luma > luma.median(), "greenish": (green > red) & (green > blue)}
     texts = [colours.names[i] for i in rows]
-    tasks += _text_tasks(texts, labels, texts, "She painted the door {}.")
+    tasks += _text_tasks(of, sae, texts, labels, texts, "She painted the door {}.")
 
     rows = [i for i, place in enumerate(places.names) if not seen_in_training(place)]
     labels = {f"in {c}": torch.tensor([places.continents[i] == c for i in rows]) for c in CONTINENTS}
     labels["in the north"] = places.latitude[rows] > 23.4
     texts = [places.names[i] for i in rows]
-    tasks += _text_tasks(texts, labels, texts, "He moved to {} last year.")
+    tasks += _text_tasks(of, sae, texts, labels, texts, "He moved to {} last year.")
 
     active = [i for i, voice in enumerate(agents.voices) if voice == "active"]
     passive = [i for i, voice in enumerate(agents.voices) if voice == "passive"]
     both = [
-        _encode_texts([agents.sentences[i] for i in rows], agents.labels[rows], [f"{agents.groups[i]}" for i in rows])
+        _encode_texts(
+            of, sae, [agents.sentences[i] for i in rows], agents.labels[rows], [f"{agents.groups[i]}" for i in rows]
+        )
         for rows in (active, passive)
     ]
-    return [*tasks, Task("the animal does it", "minilm", *both, "passive sentences")]
+    return [*tasks, Task("the animal does it", of, *both, "passive sentences")]
 
 
-CONTINENTS = ("Europe", "Asia", "Africa")
-
-
-def _text_tasks(texts: list[str], labels: Mapping[str, Tensor], groups: list[str], carrier: str) -> list[Task]:
-    plain = _encode_texts(texts, next(iter(labels.values())), groups)
-    carried = _encode_texts([carrier.format(text) for text in texts], plain.labels, groups)
+def _text_tasks(
+    of: str, sae: SAE, texts: list[str], labels: Mapping[str, Tensor], groups: list[str], carrier: str
+) -> list[Task]:
+    plain = _encode_texts(of, sae, texts, next(iter(labels.values())), groups)
+    carried = _encode_texts(of, sae, [carrier.format(text) for text in texts], plain.labels, groups)
     shift = f"in a sentence: {carrier.format('…')}"
     return [
-        Task(name, "minilm", plain._replace(labels=truth), carried._replace(labels=truth), shift)
+        Task(name, of, plain._replace(labels=truth), carried._replace(labels=truth), shift)
         for name, truth in labels.items()
     ]
 
 
-def _encode_texts(texts: list[str], labels: Bool[Tensor, " text"], groups: list[str]) -> Examples:
+def _encode_texts(of: str, sae: SAE, texts: list[str], labels: Bool[Tensor, " text"], groups: list[str]) -> Examples:
     """Means over word pieces, of activations and of latents: a latent of one piece is not lost in the mean of all."""
-    name, layer = SAES["minilm"]
-    model, sae = load_model("minilm"), load_sae(name)
+    model, layer = load_model(of), SAES[of][1]
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    found = [torch.empty(len(texts), width) for width in (model.cfg.d_model, sae.d_sae, sae.d_sae)]
+    acts, latents = (torch.empty(len(texts), width) for width in (model.cfg.d_model, sae.d_sae))
     for rows in torch.tensor(order).split(128):
         tokens, attention_mask = tokenize(model, [texts[i] for i in rows])
         resid = cache_resid_post(model, tokens, attention_mask, [layer])[0]
-        for out, values in zip(found, (resid, *_encode(sae, resid)), strict=True):
-            out[rows] = pool_mean(values, attention_mask)
-    return Examples(*found, labels, groups)
-
-
-def _encode(sae: SAE, acts: Float[Tensor, "*batch d_model"]) -> tuple[Tensor, Tensor]:
-    """Latents of an SAE, and of a dictionary by lot in its place: the same b_dec and k."""
-    rows = normalize(torch.randn(sae.d_sae, sae.d_model, generator=torch.Generator().manual_seed(0)), dim=1)
-    by_lot = replace(sae, W_enc=rows.T, b_enc=torch.zeros(sae.d_sae), W_dec=rows)
-    return sae.encode(acts), by_lot.encode(acts)
-
-
-# Regimes
-
-
-def draw_trial(task: Task, regime: str, *, seed: int = 0) -> Trial:
-    """Draw the examples and labels of one trial.
-
-    Raises:
-        ValueError: If the regime is not one of REGIMES.
-    """
-    if regime not in REGIMES:
-        raise ValueError(f"regime must be one of {', '.join(REGIMES)}, got {regime!r}")
-    generator = torch.Generator().manual_seed(seed)
-    groups = task.examples.groups
-    rest, test = split_groups(groups, test_fraction=0.4, seed=seed)
-    fit, check = (rest[i] for i in split_groups([groups[i] for i in rest], test_fraction=1 / 3, seed=seed + 1))
-    tested, known = {groups[i] for i in test}, set(groups)
-    scarce = regime == "scarce"
-    parts = []
-    for rows, n in ((fit, N_SCARCE if scarce else N_TRAIN), (check, N_SCARCE if scarce else N_VALIDATION)):
-        rows = _draw(rows, task.examples.labels[rows], n, RARE if regime == "imbalanced" else None, generator)
-        part = _take(task.examples, rows)
-        if regime == "noisy":
-            flipped = torch.rand(len(rows), generator=generator) < NOISE
-            part = part._replace(labels=part.labels ^ flipped)
-        parts.append(part)
-    source = task.shifted if regime == "shifted" else task.examples
-    rows = torch.tensor([i for i, group in enumerate(source.groups) if group in tested or group not in known])
-    rows = rows[torch.randperm(len(rows), generator=generator)[:N_TEST]]
-    return Trial(*parts, _take(source, rows))
-
-
-def _draw(rows: Tensor, labels: Tensor, n: int, share: float | None, generator: torch.Generator) -> Tensor:
-    """Up to n of these rows; with `share`, so many of them True, and all that there are of the others."""
-    rows_true, rows_false = (
-        side[torch.randperm(len(side), generator=generator)] for side in (rows[labels], rows[~labels])
-    )
-    if share is None:  # as they come, and at least two of each class
-        order = rows[torch.randperm(len(rows), generator=generator)]
-        drawn = order[: n - 4] if len(order) > n else order
-        more = [side[~torch.isin(side, drawn)][:2] for side in (rows_true, rows_false)]
-        return torch.cat([drawn, *more])
-    n_false = min(len(rows_false), round(n * (1 - share)))
-    return torch.cat([rows_true[: max(2, round(n_false * share / (1 - share)))], rows_false[:n_false]])
-
-
-def _take(examples: Examples, rows: Tensor) -> Examples:
-    *tensors, groups = examples
-    return Examples(*(values[rows] for values in tensors), [groups[i] for i in rows.tolist()])
+        acts[rows], latents[rows] = pool_mean(resid, attention_mask), pool_mean(sae.encode(resid), attention_mask)
+    return Examples(acts, latents, labels, groups)

@@ -1,8 +1,10 @@
 """The files of the models that come along: where they lie, that they are undamaged, and how weights are loaded.
 
-folder = embedded_folder("othello_gpt")      # a Hugging Face folder, its weights compared with their sha256
-with loading_weights():                      # what no checkpoint holds is drawn from SEED
-    ...
+    folder = embedded_folder("othello_gpt")      # a Hugging Face folder, its weights compared with their sha256
+    with loading_weights():                      # what no checkpoint holds is drawn from SEED
+        ...
+
+No code of the package that holds MiniLM is run: its folder is found, and the hash of the weights compared.
 """
 
 import hashlib

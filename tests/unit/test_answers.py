@@ -128,7 +128,7 @@ def test_fit_ridge_probe(chapter_01: dict, data):
 def test_score_by_layer(chapter_01: dict, data):
     acts, labels, _ = data
     acts, train, test = torch.stack([acts, acts.flip(0)]), torch.arange(60), torch.arange(60, 90)
-    theirs = probes.score_by_layer(acts, labels, train, test, l2=4.0)
+    theirs = metrics.score_by_layer(acts, labels, train, test, l2=4.0)
     assert torch.allclose(chapter_01["score_by_layer"](acts, labels, train, test, 4.0), theirs)
 
 
@@ -136,7 +136,7 @@ def test_choose_layer(chapter_01: dict, data):
     acts, labels, _ = data
     acts, train, validation = torch.stack([acts, acts.flip(0)]), torch.arange(60), torch.arange(60, 90)
     layer, probe = chapter_01["choose_layer"](acts, labels, train, validation, ["embed", 3], 4.0)
-    best = int(probes.score_by_layer(acts, labels, train, validation, l2=4.0).argmax())
+    best = int(metrics.score_by_layer(acts, labels, train, validation, l2=4.0).argmax())
     assert layer == ["embed", 3][best]
     assert same(probe, probes.fit_ridge_probe(acts[best][train], labels[train].float()[:, None], l2=4.0))
 
@@ -178,7 +178,7 @@ def test_control_labels(chapter_02: dict):
 def test_selectivity(chapter_02: dict, data):
     acts, labels, _ = data
     control, train, test = labels.roll(1), torch.arange(60), torch.arange(60, 90)
-    theirs = probes.selectivity(acts, labels, control, train, test, l2=0.2)
+    theirs = metrics.selectivity(acts, labels, control, train, test, l2=0.2)
     assert chapter_02["selectivity"](acts, labels, control, train, test, 0.2) == pytest.approx(theirs, abs=1e-6)
 
 

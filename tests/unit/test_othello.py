@@ -17,7 +17,6 @@ from utils.othello import (
     square_name,
     start_board,
     to_mine_yours,
-    token_from_name,
     token_name,
     token_squares,
 )
@@ -64,7 +63,8 @@ class SlowGame:
 
 
 def replay_names(names, size=8):
-    return replay_games(torch.tensor([[token_from_name(name, size) for name in names]]), size)
+    token_of = {token_name(token, size): token for token in range(1, size**2 - 3)}
+    return replay_games(torch.tensor([[token_of[name] for name in names]]), size)
 
 
 @pytest.mark.parametrize("size", [4, 6, 8])
@@ -156,12 +156,11 @@ def test_random_games_are_seeded_and_uniform_over_the_legal_moves():
 
 
 @pytest.mark.parametrize("size", [6, 8])
-def test_tokens_and_names_make_a_round_trip(size):
+def test_every_token_has_a_name_of_its_own(size):
     squares = token_squares(size).tolist()
     assert len(squares) == size**2 - 4 and squares == sorted(squares)
     assert not (start_board(size)[squares] != EMPTY).any()  # the centre has no token
-    for token in range(1, len(squares) + 1):
-        assert token_from_name(token_name(token, size), size) == token
+    assert len({token_name(token, size) for token in range(1, len(squares) + 1)}) == len(squares)
     assert token_name(1, size) == "a1" and token_name(len(squares), size) == {6: "f6", 8: "h8"}[size]
 
 
@@ -208,7 +207,6 @@ def test_no_games_and_no_moves_are_allowed():
         (lambda: random_games(1, 7), r"size must be 4, 6 or 8 .* got 7"),
         (lambda: legal_moves(torch.full((64,), 3)), r"states \[3\]"),
         (lambda: legal_moves(torch.zeros(60, dtype=torch.int8)), r"16, 36 or 64 squares"),
-        (lambda: token_from_name("d4"), r"outside its centre, a1 to h8, got 'd4'"),
         (lambda: token_name(0), r"1 to 60 on the 8x8 board, got 0; 0 is padding"),
         (lambda: square_name(36, 6), r"0 to 35 on the 6x6 board, got 36"),
     ],

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from utils import probes
+from utils import log_loss
 from utils.probes import LinearProbe, fit_logistic_regression_probe, fit_mass_mean_probe, fit_ridge_probe
 
 LABEL_FITTERS = [fit_mass_mean_probe, fit_logistic_regression_probe]
@@ -336,7 +336,7 @@ def test_targets_that_converge_early_are_not_mixed_up():
 
 
 def test_warns_where_it_does_not_converge(monkeypatch):
-    monkeypatch.setattr(probes, "MAX_STEPS", 2)
+    monkeypatch.setattr(log_loss, "MAX_STEPS", 2)
     acts, numbers = draw()
     words = "3 of 3 targets have not converged after 2 steps, the first is target 0; raise l2"
     with pytest.warns(RuntimeWarning, match=words) as caught:

@@ -6,21 +6,10 @@ import torch
 from utils.datasets import load_colours, load_places, load_sentiment_words
 from utils.othello import square_name
 from utils.saes import load_sae
-from utils.tasks import (
-    N_SCARCE,
-    N_TRAIN,
-    N_VALIDATION,
-    NOISE,
-    REGIMES,
-    SAES,
-    SQUARES,
-    Examples,
-    Task,
-    draw_trial,
-    load_tasks,
-    load_untrained_tasks,
-)
+from utils.tasks import SAES, SQUARES, Examples, Task, draw_dictionary, load_tasks, load_untrained_tasks
 from utils.training.english import seen_in_training
+from utils.training.sae_trainer import SAETrainer, Shape
+from utils.trials import N_SCARCE, N_TRAIN, N_VALIDATION, NOISE, REGIMES, draw_trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,7 +20,7 @@ def toy() -> Task:
     groups = torch.arange(600).repeat_interleave(2)
     labels = torch.rand(1200, generator=torch.Generator().manual_seed(0)) < 0.4
     acts = torch.stack([groups.float(), labels.float()], dim=1)
-    examples = Examples(acts, acts + 1, acts + 2, labels, [str(group) for group in groups.tolist()])
+    examples = Examples(acts, acts + 1, labels, [str(group) for group in groups.tolist()])
     return Task("toy", "none", examples, examples._replace(acts=acts + 10_000), "moved")
 
 
@@ -47,7 +36,7 @@ def test_rows_stay_together(toy: Task, regime: str):
     for name, part in zip(("train", "validation", "test"), draw_trial(toy, regime), strict=True):
         moved = 10_000 * (regime == "shifted" and name == "test")
         assert (part.acts[:, 0] - moved).int().tolist() == [int(group) for group in part.groups]
-        assert torch.equal(part.latents - 1, part.acts - moved) and torch.equal(part.random - 2, part.acts - moved)
+        assert torch.equal(part.latents - 1, part.acts - moved)
         is_right = (part.acts[:, 1] - moved).bool() == part.labels
         if regime == "noisy" and name != "test":
             assert abs(float((~is_right).float().mean()) - NOISE) < 0.1
@@ -91,10 +80,21 @@ def test_the_tasks_are_27_of_three_networks():
         d_sae = load_sae(SAES[task.model][0]).d_sae
         for part in (task.examples, task.shifted):
             n = len(part.labels)
-            assert part.latents.shape == part.random.shape == (n, d_sae) and len(part.acts) == len(part.groups) == n
+            assert part.latents.shape == (n, d_sae) and len(part.acts) == len(part.groups) == n
             assert n >= 400 and 0.1 < part.labels.float().mean() < 0.9, (task.name, n)
             assert part.acts.isfinite().all() and (part.latents >= 0).all()
     assert {square_name(square) for square in SQUARES.values()} == set(SQUARES)
+
+
+def test_a_dictionary_by_lot_is_as_large_and_as_sparse_as_the_sae():
+    task = load_tasks()[0]
+    sae = load_sae(SAES[task.model][0])
+    by_lot = draw_dictionary(sae)
+    latents = by_lot.encode(task.examples.acts)
+    assert latents.shape == task.examples.latents.shape and (latents > 0).sum(dim=1).max() <= sae.k
+    assert torch.allclose(by_lot.W_dec.norm(dim=1), torch.ones(sae.d_sae)) and torch.equal(by_lot.b_dec, sae.b_dec)
+    untrained = SAETrainer(Shape("topk", sae.d_sae, sae.k), task.examples.acts, scale=1.0).finish()
+    assert torch.equal(by_lot.W_dec, untrained.W_dec) and torch.equal(by_lot.W_enc, untrained.W_enc)
 
 
 def test_the_untrained_twin_is_asked_the_same_about_the_same_positions():

@@ -2,9 +2,10 @@
 
     python -m utils.training.comparison            # writes utils/assets/comparison.csv and its card
 
-Beside the families of utils.comparison there are two that take too long for a notebook, with eight configurations each
-of scikit-learn's: gradient boosting (HistGradientBoostingClassifier) and a perceptron with one hidden layer
-(MLPClassifier). Rows that are done are kept in a file in the folder for checkpoints, so a run that was stopped goes on.
+Beside the families of utils.comparison there are those of SAE latents once more, on a dictionary drawn by lot, and two
+that take too long for a notebook, with eight configurations each of scikit-learn's: gradient boosting
+(HistGradientBoostingClassifier) and a perceptron with one hidden layer (MLPClassifier). Rows that are done are kept in
+a file in the folder for checkpoints, so a run that was stopped goes on.
 """
 
 import argparse
@@ -24,8 +25,9 @@ from torch import Tensor
 
 from utils import ASSETS
 from utils.comparison import FAMILIES, Scores, compare, standardise
-from utils.tasks import REGIMES, load_tasks
+from utils.tasks import Task, load_tasks
 from utils.training.trainer import CHECKPOINTS, describe_hardware
+from utils.trials import REGIMES
 
 SEEDS = (0, 1, 2)
 TREES = (5, 10, 20, 40)  # boosting steps; each with shallow and with deeper trees
@@ -61,7 +63,22 @@ def _perceptron(x: Tensor, labels: Tensor, others: Sequence[Tensor]) -> Scores:
     return [torch.stack(scores).float() for scores in found]
 
 
-ALL_FAMILIES = FAMILIES | {"boosting": (_boosting, "acts"), "perceptron": (_perceptron, "acts")}
+BY_LOT = {  # of tasks whose latents are those of a dictionary by lot
+    "random_k_sparse": FAMILIES["sae_k_sparse"],
+    "random_logistic": FAMILIES["sae_logistic"],
+}
+SLOW = {"boosting": (_boosting, "acts"), "perceptron": (_perceptron, "acts")}
+ALL_FAMILIES = FAMILIES | BY_LOT | SLOW
+
+
+def compare_all(task: Task, by_lot: Task, seed: int) -> dict[str, list]:
+    """One task, in all regimes and families: validation and test AUROC, [regime family] each."""
+    parts = [
+        compare([one], list(REGIMES), list(families), families=families, seed=seed)
+        for one, families in ((task, FAMILIES), (by_lot, BY_LOT), (task, SLOW))
+    ]
+    validation, test = (torch.cat(scores, dim=-1)[0].tolist() for scores in zip(*parts, strict=True))
+    return {"validation": validation, "test": test}
 
 
 def main() -> None:
@@ -71,17 +88,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    tasks, started = load_tasks(), time.monotonic()
+    tasks, tasks_by_lot, started = load_tasks(), load_tasks(by_lot=True), time.monotonic()
     kept = CHECKPOINTS / "comparison.jsonl"
     kept.parent.mkdir(parents=True, exist_ok=True)
     lines = kept.read_text(encoding="utf-8").splitlines() if kept.exists() else []
     done = {(row["seed"], row["task"]): row for row in map(json.loads, lines)}
     for seed in options.seeds:
-        for task in tasks:
+        for task, by_lot in zip(tasks, tasks_by_lot, strict=True):
             if (seed, task.name) in done:
                 continue
-            validation, test = compare([task], list(REGIMES), list(ALL_FAMILIES), families=ALL_FAMILIES, seed=seed)
-            row = {"seed": seed, "task": task.name, "validation": validation[0].tolist(), "test": test[0].tolist()}
+            row = {"seed": seed, "task": task.name} | compare_all(task, by_lot, seed)
             done[seed, task.name] = row
             with open(kept, "a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")

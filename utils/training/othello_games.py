@@ -1,7 +1,9 @@
 """What Othello-GPT is trained on: games drawn fresh for every step, and a loss that is shown which moves are legal.
 
-tokens, legal = next(draw_batches(Settings(size=6), step=0))        # [game pos], [game pos token]
-loss = mean_excess_loss(logits, legal)                              # nats over the lowest possible loss
+    tokens, legal = next(draw_batches(Settings(size=6), step=0))        # [game pos], [game pos token]
+    loss = mean_excess_loss(logits, legal)                              # nats over the lowest possible loss
+
+Games are a function of seed and step.
 """
 
 from collections.abc import Iterator
