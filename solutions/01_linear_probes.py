@@ -1810,7 +1810,8 @@ from utils.at_scale import load_if_possible
 larger = load_if_possible("google-bert/bert-base-uncased")  # 12 blocks, d_model 768, 110 million weights
 if larger is not None:
     its_layers = ["embed", *range(larger.cfg.n_layers)]
-    its_curves = ten_curves(cache_pooled(larger, agents.sentences, its_layers), agents.labels, agents.groups)
+    its_acts = cache_pooled(larger, agents.sentences, its_layers).cpu()  # from the graphics card, where there is one
+    its_curves = ten_curves(its_acts, agents.labels, agents.groups)
     figure = plots.plot_lines_by_layer(
         {"who is the agent": its_curves.mean(dim=0)},
         intervals={"who is the agent": torch.stack([its_curves.amin(dim=0), its_curves.amax(dim=0)], dim=1)},

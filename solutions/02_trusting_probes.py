@@ -1523,7 +1523,7 @@ from utils.at_scale import load_if_possible
 larger = load_if_possible("google-bert/bert-base-uncased")  # 12 blocks, d_model 768, 110 million weights
 if larger is not None:
     some_layers = ["embed", larger.cfg.n_layers // 2, larger.cfg.n_layers - 1]
-    for name, acts in zip(some_layers, cache_pooled(larger, colours.names, some_layers), strict=True):
+    for name, acts in zip(some_layers, cache_pooled(larger, colours.names, some_layers).cpu(), strict=True):
         found = [sum(score_colours(acts, split, seed) for seed in range(10)) / 10 for split in splits.values()]
         print(f"BERT, {name}: random split {found[0]:.2f}, no shared word {found[1]:.2f}")
 

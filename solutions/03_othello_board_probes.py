@@ -1431,13 +1431,9 @@ if larger is not None:
     long = states_new.mask[:, n_moves - 1]  # nearly all games
     texts = [" ".join(token_name(int(move)) for move in game[:n_moves]) for game in games_new[long]]
     some_layers = [0, larger.cfg.n_layers // 2, larger.cfg.n_layers - 1]
-    last = []
-    for part in range(0, len(texts), 50):
-        tokens, mask = tokenize(larger, texts[part : part + 50])
-        last.append(
-            cache_resid_post(larger, tokens, mask, some_layers)[:, torch.arange(len(mask)), mask.sum(dim=1) - 1]
-        )
-    acts_text = torch.cat(last, dim=1)  # [layer game d_model]
+    tokens, mask = tokenize(larger, texts)
+    last = mask.cumsum(dim=1) * mask == mask.sum(dim=1, keepdim=True)  # [game pos], one True a row
+    acts_text = cache_positions(larger, tokens, mask, last, some_layers).cpu()  # [layer game d_model]
     boards_text = states_new.boards[long, n_moves - 1].long()
     moves_text = bag_of_moves(games_new, states_new, by_black=False)[long, n_moves - 1]
     for name, acts in (*zip(some_layers, acts_text, strict=True), ("list of moves", moves_text)):

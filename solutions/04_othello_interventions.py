@@ -1553,6 +1553,7 @@ assert shares["the exchanged move"][0] < 0.5 and shares["the exchanged move"][5:
 # Does a push with a placebo beside it work in a language model? With a network connection (`HF_HUB_OFFLINE=0 make lab`), this cell fetches **GPT-2**, 0.5 GB, and takes the difference of means between nice and nasty words in the middle layer. It pushes the end of neutral sentences along it, with your `edit_square`. Without a connection it says so.
 
 # %%
+from utils.activations import tokenize
 from utils.at_scale import load_if_possible
 
 larger = load_if_possible("openai-community/gpt2")  # 12 blocks, d_model 768, 124 million weights
@@ -1565,12 +1566,11 @@ if larger is not None:
         """Stream of the middle layer and logits, at the last token of each text."""
         streams, logits = [], []
         for text in texts:
-            tokens = larger.tokenizer(text, return_tensors="pt").input_ids
-            mask = torch.ones_like(tokens)
-            streams.append(cache_resid_post(larger, tokens, mask, [middle])[0, 0, -1])
+            tokens, mask = tokenize(larger, [text])
+            streams.append(cache_resid_post(larger, tokens, mask, [middle])[0, 0, -1].cpu())
             with torch.no_grad():
                 run = larger.run_with_hooks(tokens, attention_mask=mask, fwd_hooks=list(hooks), return_type="logits")
-            logits.append(run[0, -1])
+            logits.append(run[0, -1].cpu())
         return torch.stack(streams), torch.stack(logits)
 
     means = [
@@ -1580,14 +1580,16 @@ if larger is not None:
         [means[0] - means[1], torch.randn(larger.cfg.d_model, generator=torch.Generator().manual_seed(0))]
     )
     pushes = normalize(pushes, dim=1) * (means[0] - means[1]).norm()
-    ids = [[larger.tokenizer(f" {word}").input_ids[0] for word in words] for words in (nice, nasty)]
+    encode = larger.tokenizer.encode
+    ids = [[encode(f" {word}", add_special_tokens=False)[0] for word in words] for words in (nice, nasty)]
     for scale in (0.0, 1.0, 2.0, 4.0):
         found = []
         for which in (0, 1):
 
             def push(resid: Tensor, hook: object, which: int = which, scale: float = scale) -> Tensor:
                 resid = resid.clone()
-                resid[:, -1] = edit_square(resid[:, -1], pushes, torch.tensor([which]), torch.tensor([True]), scale)
+                end = resid[:, -1].cpu()
+                resid[:, -1] = edit_square(end, pushes, torch.tensor([which]), torch.tensor([True]), scale).to(resid)
                 return resid
 
             logits = read_last(start, [(f"blocks.{middle}.hook_resid_post", push)])[1]

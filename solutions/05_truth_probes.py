@@ -1737,7 +1737,7 @@ if larger_model is not None:
 
     for place, position in places.items():  # the object's last word piece, and the full stop
         fitted, *scored = (
-            statement_acts(larger_model, in_english(part), some_layers, position)
+            statement_acts(larger_model, in_english(part), some_layers, position).cpu()
             for part in (train["affirmed"], test["affirmed"], test["negated"])
         )
         for i, layer in enumerate(some_layers):

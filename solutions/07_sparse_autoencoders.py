@@ -52,7 +52,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
 from utils import heat_maps, sae_plots
-from utils.activations import cache_positions, cache_resid_post
+from utils.activations import cache_positions, cache_resid_post, tokenize
 from utils.at_scale import load_if_possible, load_sae_if_possible
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
@@ -1428,9 +1428,8 @@ larger = load_if_possible("openai-community/gpt2")
 published = load_sae_if_possible("jbloom/GPT2-Small-SAEs-Reformatted/blocks.8.hook_resid_pre") if larger else None
 if published is not None:
     text = "When Mary and John went to the store, John gave a drink to Mary. The capital of France is Paris, and"
-    tokens = larger.tokenizer(text, return_tensors="pt").input_ids
     layer = min(7, larger.cfg.n_layers - 1)  # what goes into block 8
-    stream = cache_resid_post(larger, tokens, torch.ones_like(tokens), [layer])[0, 0, 1:].float()
+    stream = cache_resid_post(larger, *tokenize(larger, [text]), [layer])[0, 0, 1:].float().cpu()
     stream = stream - stream.mean(dim=1, keepdim=True)  # these SAEs were trained on a stream centred in this way
     latents = published.encode(stream)
     print(f"L0 {mean_l0(latents):.0f}, explains {float(explained_variance(stream, published.decode(latents))):.2f}")

@@ -1416,10 +1416,10 @@ if published is not None:
     )
     texts = [f" {word}" for pair in zip(nice, nasty, strict=True) for word in pair]
     labels = torch.tensor([True, False] * len(nice))
-    rows = [larger.tokenizer(text, return_tensors="pt").input_ids for text in texts]
     larger_acts = torch.stack(
-        [cache_resid_post(larger, t, torch.ones_like(t), [layer])[0, 0, -1] for t in rows]
-    ).float()
+        [cache_resid_post(larger, *tokenize(larger, [text]), [layer])[0, 0, -1] for text in texts]
+    )
+    larger_acts = larger_acts.float().cpu()
     larger_acts = larger_acts - larger_acts.mean(dim=1, keepdim=True)  # as this SAE was trained
     latents = published.encode(larger_acts)
     half = len(labels) // 2

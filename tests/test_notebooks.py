@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -19,6 +20,9 @@ from utils.saes import SAE, save_sae
 
 CHAPTERS = build.chapter_names()
 SECONDS_PER_CELL = 900  # far more than any cell needs; only a hang takes longer
+# What the tokenizers of the stand-ins have read, so that the words that At scale cells compare are tokens of their own
+READ = ["The city of Paris is in France. TRUE FALSE", "d3 c5 f6 e2 a1 b8 g7 h4", "I", "Yes", "No"]
+READ += ["A great, wonderful, lovely, excellent thing, and an awful, terrible, horrible, bad one"]
 # Runs in the kernel before the first cell: a connection to anything but this machine raises.
 NO_NETWORK = """
 import socket as _socket
@@ -53,7 +57,7 @@ def qwen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Qwen2, whose tokenizer pads with its end of text and puts nothing in front."""
     folder = tmp_path_factory.mktemp("qwen")
     tokenizer = tokenizers.ByteLevelBPETokenizer()
-    tokenizer.train_from_iterator(["The city of Paris is in France. TRUE FALSE"], special_tokens=["<|endoftext|>"])
+    tokenizer.train_from_iterator(READ, min_frequency=1, special_tokens=["<|endoftext|>"])
     ends = {"eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
     transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, **ends).save_pretrained(folder)
     shape = {"hidden_size": 16, "num_hidden_layers": 4, "intermediate_size": 32, "bos_token_id": 0, "eos_token_id": 0}
@@ -68,10 +72,10 @@ def decoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny GPT-2 with a tokenizer of its kind, which has no padding token."""
     folder = tmp_path_factory.mktemp("decoder")
     tokenizer = tokenizers.ByteLevelBPETokenizer()
-    tokenizer.train_from_iterator(["d3 c5 f6 e2 a1 b8 g7 h4"], special_tokens=["<|endoftext|>"])
+    tokenizer.train_from_iterator(READ, min_frequency=1, special_tokens=["<|endoftext|>"])
     ends = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
     transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, **ends).save_pretrained(folder)
-    shape = {"n_embd": 16, "n_layer": 3, "n_head": 2, "n_positions": 256, "bos_token_id": 0, "eos_token_id": 0}
+    shape = {"n_embd": 16, "n_layer": 3, "n_head": 2, "n_positions": 1024, "bos_token_id": 0, "eos_token_id": 0}
     transformers.GPT2LMHeadModel(
         transformers.GPT2Config(vocab_size=tokenizer.get_vocab_size(), **shape)
     ).save_pretrained(folder)
@@ -87,17 +91,22 @@ def sae_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_sae(SAE("topk", **weights, k=8), tmp_path_factory.mktemp("sae"))
 
 
-def run(path: Path, folder: Path, at_scale: Path | None = None, sae: Path | None = None) -> nbformat.NotebookNode:
+def run(path: Path, folder: Path, at_scale: Sequence[Path] = (), sae: Path | None = None) -> nbformat.NotebookNode:
     """Execute a notebook in a folder; raises CellExecutionError at the first cell that does.
 
     Args:
-        at_scale, sae: a local model, and a sparse autoencoder of it, that take the place of the hub's.
+        at_scale: local models that take the place of the hub's, one after the other: what loads one runs once for each.
+        sae: a sparse autoencoder that takes the place of the hub's.
     """
-    notebook = nbformat.read(path, as_version=4)
-    for cell in notebook.cells:
-        for call, local in (("load_if_possible", at_scale), ("load_sae_if_possible", sae)):
-            if local is not None:
-                cell.source = re.sub(rf'\b{call}\("[^"]+"', f'{call}("{local.as_posix()}"', cell.source)
+    notebook, call = nbformat.read(path, as_version=4), re.compile(r'\bload_if_possible\("[^"]+"')
+    for cell in [cell for cell in notebook.cells if call.search(cell.source)] if at_scale else []:
+        loads = [call.sub(f'load_if_possible("{model.as_posix()}"', cell.source) for model in at_scale]
+        if sae is not None:
+            call_sae = rf'\1("{sae.as_posix()}"'
+            loads = [re.sub(r'\b(load_sae_if_possible)\("[^"]+"', call_sae, source) for source in loads]
+        cell.source = loads[0]
+        after = notebook.cells.index(cell) + 1
+        notebook.cells[after:after] = [nbformat.v4.new_code_cell(source) for source in loads[1:]]
     notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_NETWORK))
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     client = NotebookClient(notebook, timeout=SECONDS_PER_CELL, resources={"metadata": {"path": str(folder)}})
@@ -113,8 +122,8 @@ def test_a_solution_notebook_runs_from_top_to_bottom(
     name: str, course: Path, encoder_folder, decoder_folder, qwen_folder, sae_folder
 ):
     stand_ins = {"google-bert": encoder_folder, "openai-community": decoder_folder, "Qwen": qwen_folder}
-    (owner,) = re.findall(r'load_if_possible\("([\w-]+)/', (course / "solutions" / f"{name}.py").read_text())
-    at_scale = stand_ins[owner]
+    (owner,) = set(re.findall(r'load_if_possible\("([\w-]+)/', (course / "solutions" / f"{name}.py").read_text()))
+    at_scale = [stand_ins[owner], qwen_folder if owner == "openai-community" else decoder_folder]
     notebook = run(course / "solutions" / f"{name}.ipynb", course / "solutions", at_scale=at_scale, sae=sae_folder)
     errors = [o for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "error"]
     assert not errors
