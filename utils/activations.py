@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Layer = int | Literal["embed"]
 MAX_TOKENS = 4096  # of a forward pass; MiniLM and Othello-GPT take as long with 1,000 on a CPU, and longer with 8,000
+CHUNK = 10_000  # texts that are tokenized, padded and sorted together
 
 
 def tokenize(
@@ -173,15 +174,19 @@ def stream_pooled(
 ) -> Iterator[tuple[Int[Tensor, " row"], Float[Tensor, "layer row d_model"]]]:
     """Yield what cache_pooled holds, batch by batch: indices of texts, and their vectors in float32.
 
-    Texts run in order of length, longest first, so that little padding is computed and memory shows its peak at once.
-    Arguments and errors are those of cache_pooled.
+    Of CHUNK texts at a time the longest run first, so that little padding is computed and memory shows its peak at
+    once. Arguments and errors are those of cache_pooled; a wrong text is found when the work on its chunk starts.
     """
-    tokens, attention_mask = tokenize(model, texts)
-    pieces = _word_pieces(attention_mask, *_n_special(model.tokenizer))  # raises before the work starts
-    for rows, columns in _batches(attention_mask, max_tokens, progress):
-        batch = (part[rows][:, columns] for part in (tokens, attention_mask))
-        acts = cache_resid_post(model, *batch, layers)
-        yield rows.cpu(), _mean_over(acts.float(), pieces[rows][:, columns])
+    for first in range(0, max(1, len(texts)), CHUNK):
+        try:
+            tokens, attention_mask = tokenize(model, texts[first : first + CHUNK])
+            pieces = _word_pieces(attention_mask, *_n_special(model.tokenizer))
+        except ValueError as error:
+            raise ValueError(f"{error} (indices count from text {first})" if first else str(error)) from error
+        for rows, columns in _batches(attention_mask, max_tokens, progress):
+            batch = (part[rows][:, columns] for part in (tokens, attention_mask))
+            acts = cache_resid_post(model, *batch, layers)
+            yield first + rows.cpu(), _mean_over(acts.float(), pieces[rows][:, columns])
 
 
 def cache_positions(

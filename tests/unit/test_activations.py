@@ -5,7 +5,7 @@ import torch
 import transformers
 from torch.testing import assert_close
 
-from utils import models, weights
+from utils import activations, models, weights
 from utils.activations import cache_pooled, cache_positions, cache_resid_post, pool_mean, tokenize
 from utils.models import leftover_hooks, load_model, random_model
 
@@ -263,6 +263,17 @@ def test_cache_pooled_runs_little_padding(minilm):
     with minilm.hooks(fwd_hooks=[("blocks.0.hook_resid_pre", note_shape)]):
         cache_pooled(minilm, texts, [0], max_tokens=45)
     assert shapes == [(4, 10), (4, 3)]
+
+
+def test_many_texts_are_tokenized_in_chunks(minilm, monkeypatch: pytest.MonkeyPatch):
+    """So that a single long text does not pad a million others."""
+    expected = cache_pooled(minilm, TEXTS, [0, 5])
+    monkeypatch.setattr(activations, "CHUNK", 2)
+    assert_close(cache_pooled(minilm, TEXTS, [0, 5]), expected, atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match=r"none in texts \[1\]; drop empty texts \(indices count from text 2\)"):
+        cache_pooled(minilm, ["a", "b", "c", ""], [0])
+    with pytest.raises(ValueError, match="at least one text"):
+        cache_pooled(minilm, [], [0])
 
 
 def test_a_quick_run_shows_no_bar(minilm, capfd):
