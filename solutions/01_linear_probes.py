@@ -1802,7 +1802,7 @@ assert not_sad < 0  # wrong
 #
 # MiniLM was trained to sum up a sentence in one vector. **BERT** was trained to guess missing words, and has twice as many blocks. Is the agent found in its middle, too, and does it fall at the end?
 #
-# Your functions work on any network that TransformerLens knows. With a network connection (`HF_HUB_OFFLINE=0 make lab`), this cell fetches 0.4 GB and runs for some minutes. Without one it says so.
+# Your functions work on any network that TransformerLens knows. With a network connection (`HF_HUB_OFFLINE=0 make lab`), this cell fetches 0.4 GB and runs for some minutes. Without one it says so. How to use a graphics card, a cluster, or more activations than memory holds, is on [a page of its own](../chapters/at_scale.md).
 
 # %%
 from utils.at_scale import load_if_possible

@@ -1720,7 +1720,7 @@ assert all(likely[name, "affirmed"] > 0.97 and likely[name, "negated"] < 0.03 fo
 # %% [markdown]
 # ## At scale
 #
-# The same functions, on English, in a model that nobody trained for this. With a network connection (`HF_HUB_OFFLINE=0 make lab`), this cell fetches **Qwen2.5-0.5B**, 1 GB, fits on affirmed statements about some cities, and scores on the others, affirmed and negated. Without a connection it says so. Published statements load with `read_statements("cities.csv")`.
+# The same functions, on English, in a model that nobody trained for this. With a network connection (`HF_HUB_OFFLINE=0 make lab`), this cell fetches **Qwen2.5-0.5B**, 1 GB, fits on affirmed statements about some cities, and scores on the others, affirmed and negated. Without a connection it says so. Published statements load with `read_statements("cities.csv")`. Larger models, on a graphics card, are on [a page of their own](../chapters/at_scale.md).
 
 # %%
 from utils.at_scale import load_if_possible

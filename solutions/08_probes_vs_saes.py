@@ -1403,7 +1403,7 @@ calibration()
 # %% [markdown]
 # ## At scale
 #
-# With a network connection (`HF_HUB_OFFLINE=0 make lab`) this cell fetches **GPT-2**, 0.5 GB, and a published SAE of its layer 7 with 24,576 latents, and asks the first question of this chapter about nice and nasty words. Skipped with one line where there is no network.
+# With a network connection (`HF_HUB_OFFLINE=0 make lab`) this cell fetches **GPT-2**, 0.5 GB, and a published SAE of its layer 7 with 24,576 latents, and asks the first question of this chapter about nice and nasty words. Skipped with one line where there is no network. Graphics cards, clusters and more data than memory holds are on [a page of their own](../chapters/at_scale.md).
 
 # %%
 larger = load_if_possible("openai-community/gpt2")
