@@ -1739,7 +1739,7 @@ def show_city(layer, city):
 
 
 # %%
-from utils.widgets import ItemSet, explore_layers
+from utils.widgets.layers import ItemSet, explore_layers
 
 explore_layers(
     {

@@ -789,7 +789,7 @@ assert ends[:, 0].min() > 0.02 and ends[:, 1].max() < 0.11
 # That does not mean that linear probes are right by nature. It means: **report the control next to the score.** Move the slider, and read the three numbers for each probe.
 
 # %%
-from utils.widgets import explore_capacity
+from utils.widgets.layers import explore_capacity
 
 explore_capacity(capacity, task=task, control=by_lot)
 

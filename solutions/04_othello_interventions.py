@@ -57,7 +57,6 @@ from torch.nn.functional import normalize
 from utils import boards as pictures
 from utils import heat_maps, plots
 from utils.activations import cache_positions, cache_resid_post
-from utils.board_widgets import EditExample, EditResult, edit_board
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
 from utils.interventions import pattern_from_filter
@@ -78,6 +77,7 @@ from utils.othello_edits import draw_edit_cases, draw_move_pairs
 from utils.othello_prefixes import cache_prefixes, continue_from
 from utils.othello_probes import board_accuracy_by_layer, fit_board_probe, legal_move_rate
 from utils.probes import LinearProbe, fit_logistic_regression_probe, fit_mass_mean_probe, fit_ridge_probe
+from utils.widgets.edits import EditExample, EditResult, edit_board
 
 SEED = 0
 LAYERS = list(range(8))

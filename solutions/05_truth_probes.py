@@ -75,7 +75,7 @@ from utils.metrics import accuracy, bootstrap_interval, roc_auc
 from utils.models import TransformerBridge, load_model
 from utils.probes import fit_logistic_regression_probe, fit_mass_mean_probe
 from utils.splits import split_folds, split_groups
-from utils.truth_widgets import PcaView, explore_pca
+from utils.widgets.statements import PcaView, explore_pca
 
 SEED = 0
 LAYERS = ["embed", 0, 1, 2, 3]

@@ -63,7 +63,8 @@ from utils.probes import LinearProbe, fit_logistic_regression_probe, fit_mass_me
 from utils.splits import split_groups
 from utils.steering import run_with_edit
 from utils.truth_probes import statement_acts
-from utils.truth_widgets import SteerResult, drag_threshold, steer_statement
+from utils.widgets.statements import SteerResult, steer_statement
+from utils.widgets.thresholds import drag_threshold
 
 SEED = 0
 LAYERS = [0, 1, 2, 3]

@@ -64,11 +64,12 @@ from utils.othello_edits import square_effect_directions
 from utils.othello_probes import fit_board_probe
 from utils.probes import fit_mass_mean_probe, fit_ridge_probe
 from utils.sae_measures import dead_latents, mean_l0
-from utils.sae_widgets import LatentView, explore_latents
 from utils.saes import load_sae
 from utils.splits import split_groups
 from utils.steering import run_with_edit
 from utils.truth_probes import statement_acts
+from utils.widgets.latent_views import LatentView
+from utils.widgets.latents import explore_latents
 
 SEED = 0
 LAYER = 4  # of Othello-GPT: where chapter 03 read the board best

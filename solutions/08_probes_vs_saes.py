@@ -66,12 +66,13 @@ from utils.othello_prefixes import cache_prefixes, continue_from
 from utils.othello_probes import fit_board_probe
 from utils.probes import LinearProbe, fit_logistic_regression_probe
 from utils.sae_steering import latents_by_activation, latents_by_output
-from utils.sae_widgets import LatentView, explore_latents
 from utils.saes import load_sae
 from utils.splits import split_folds
 from utils.tasks import SAES, load_tasks, load_untrained_tasks
 from utils.training.english import seen_in_training
 from utils.trials import REGIMES, draw_trial
+from utils.widgets.latent_views import LatentView
+from utils.widgets.latents import explore_latents
 
 SEED = 0
 start_chapter("08_probes_vs_saes")

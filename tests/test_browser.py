@@ -153,7 +153,7 @@ def test_the_panel_of_layers_follows_its_slider(lab: WatchedLab):
     source = "\n".join(
         [
             "import torch",
-            "from utils.widgets import ItemSet, explore_layers",
+            "from utils.widgets.layers import ItemSet, explore_layers",
             "acts = torch.randn(2, 8, 4, generator=torch.Generator().manual_seed(0))",
             "show = lambda layer, item: (f'says {layer}', 'truth')",
             "items = ItemSet(list('abcdefgh'), acts, torch.tensor([1, 3]), show, example='b')",
@@ -161,19 +161,20 @@ def test_the_panel_of_layers_follows_its_slider(lab: WatchedLab):
         ]
     )
     lab.write("MY_CURVE = ", source)
-    cell = lab.run("from utils.widgets import ItemSet")
+    cell = lab.run("from utils.widgets.layers import ItemSet")
     panel = cell.locator(".course-explorer .course-panel")
     panel.wait_for()
     assert "says 0" in panel.inner_text() and not cell.locator(".course-static").is_visible()
     cell.locator(".noUi-handle").focus()
     lab.page.keyboard.press("ArrowRight")
     lab.page.wait_for_function("panel => panel.innerText.includes('says 1')", arg=cell.element_handle())
-    lab.shoot("panel", "from utils.widgets import ItemSet")
+    lab.shoot("panel", "from utils.widgets.layers import ItemSet")
 
 
 GAME = """
 import torch
-from utils.board_widgets import EditExample, EditResult, GameView, edit_board, explore_games
+from utils.widgets.edits import EditExample, EditResult, edit_board
+from utils.widgets.games import GameView, explore_games
 from utils.othello import legal_moves, random_games, replay_games
 moves = random_games(1, 6, seed=0)[0]
 states = replay_games(moves[None], 6)
@@ -188,8 +189,8 @@ chances[9] = illegal / illegal.sum()
 
 def test_the_panel_of_games_jumps_to_an_illegal_favourite_and_reveals_the_belief(lab: WatchedLab):
     view = "view = GameView(moves=moves, boards=boards, legal=legal, believed=believed, probabilities=chances)"
-    lab.write("from utils.widgets import ItemSet", f"{GAME}{view}\nexplore_games({{'game 1': view}}, [0])")
-    cell = lab.run("from utils.board_widgets import")
+    lab.write("from utils.widgets.layers import ItemSet", f"{GAME}{view}\nexplore_games({{'game 1': view}}, [0])")
+    cell = lab.run("from utils.widgets.edits import")
     panel = cell.locator(".course-explorer")
     panel.wait_for()
     assert "Move 1 was" in panel.inner_text() and not cell.locator(".course-static").is_visible()
@@ -199,7 +200,7 @@ def test_the_panel_of_games_jumps_to_an_illegal_favourite_and_reveals_the_belief
     panel.get_by_label("show the believed board").check()
     lab.page.wait_for_function("panel => panel.innerText.includes('squares wrong')", arg=panel.element_handle())
     assert panel.locator("svg[role=img]").count() >= 2
-    lab.shoot("games", "from utils.board_widgets import")
+    lab.shoot("games", "from utils.widgets.edits import")
 
 
 def test_a_click_on_a_square_edits_the_board(lab: WatchedLab):
@@ -211,20 +212,21 @@ def edit(name, square, state, strength):
 square = int((boards[9] == 1).nonzero()[0])
 edit_board({"game 1": EditExample(boards[9], square, 2)}, edit, [1.0, 2.0], strength=1.0)
 """
-    lab.write("from utils.board_widgets import", GAME + edit)
-    cell = lab.run("from utils.board_widgets import")
+    lab.write("from utils.widgets.edits import", GAME + edit)
+    cell = lab.run("from utils.widgets.edits import")
     panel = cell.locator(".course-explorer")
     panel.wait_for()
     assert "3 errors before" in panel.inner_text() and "mine → yours" in panel.inner_text()
     panel.locator(".course-clickable button").nth(35).click()
     lab.page.wait_for_function("panel => panel.innerText.includes('35 errors after')", arg=panel.element_handle())
     assert "f6:" in panel.inner_text()
-    lab.shoot("edit", "from utils.board_widgets import")
+    lab.shoot("edit", "from utils.widgets.edits import")
 
 
 TRUTH = """
 import torch
-from utils.truth_widgets import PcaView, SteerResult, drag_threshold, explore_pca, steer_statement
+from utils.widgets.statements import PcaView, SteerResult, explore_pca, steer_statement
+from utils.widgets.thresholds import drag_threshold
 spread = torch.linspace(0, 1, 100)
 """
 
@@ -236,8 +238,8 @@ shares = torch.tensor([[0.5, 0.25], [0.75, 0.125]])
 view = PcaView(points, shares, [f"statement {i}" for i in range(100)], spread > 0.5, spread > 0.75)
 explore_pca({"match": view}, [0, 1])
 """
-    lab.write("from utils.board_widgets import", TRUTH + view)
-    cell = lab.run("from utils.truth_widgets import")
+    lab.write("from utils.widgets.edits import", TRUTH + view)
+    cell = lab.run("from utils.widgets.statements import")
     panel = cell.locator(".course-explorer")
     panel.wait_for()
     assert not cell.locator(".course-static").is_visible() and panel.locator(".course-hint").is_visible()
@@ -251,7 +253,7 @@ explore_pca({"match": view}, [0, 1])
     lab.page.wait_for_function(
         "panel => panel.querySelectorAll('.course-dot').length == 25", arg=panel.element_handle()
     )
-    lab.shoot("components", "from utils.truth_widgets import")
+    lab.shoot("components", "from utils.widgets.statements import")
 
 
 def test_a_dose_changes_the_answer(lab: WatchedLab):
@@ -260,8 +262,8 @@ def steer(statement, place, dose):
     return SteerResult(0.5 + dose / 8, 0.5 - dose / 8, [("That", 0.75), ("Money", 0.25)])
 steer_statement(["Lyon is in France ."], steer, ["object, layer 0", "full stop, layer 2"])
 """
-    lab.write("from utils.truth_widgets import", TRUTH + steer)
-    cell = lab.run("from utils.truth_widgets import")
+    lab.write("from utils.widgets.statements import", TRUTH + steer)
+    cell = lab.run("from utils.widgets.statements import")
     panel = cell.locator(".course-explorer")
     panel.wait_for()
     assert "P(correct) 0.50 → 0.50" in panel.inner_text() and not cell.locator(".course-static").is_visible()
@@ -269,15 +271,15 @@ steer_statement(["Lyon is in France ."], steer, ["object, layer 0", "full stop, 
     lab.page.keyboard.press("ArrowRight")
     lab.page.wait_for_function("panel => panel.innerText.includes('dose +0.25')", arg=panel.element_handle())
     assert "P(correct) 0.50 → 0.53" in panel.inner_text()
-    lab.shoot("steer", "from utils.truth_widgets import")
+    lab.shoot("steer", "from utils.widgets.statements import")
 
 
 def test_the_button_sets_the_threshold_and_the_slider_keeps_it(lab: WatchedLab):
     lab.write(
-        "from utils.truth_widgets import",
+        "from utils.widgets.statements import",
         f'{TRUTH}drag_threshold({{"mean": (spread, spread + 0.5)}}, unrelated={{"mean": spread * 1.1}})',
     )
-    cell = lab.run("from utils.truth_widgets import")
+    cell = lab.run("from utils.widgets.statements import")
     panel = cell.locator(".course-explorer")
     panel.wait_for()
     assert not cell.locator(".course-static").is_visible()
@@ -291,12 +293,13 @@ def test_the_button_sets_the_threshold_and_the_slider_keeps_it(lab: WatchedLab):
         "precision 1.00 if 1 in 100 lies",
     ]
     assert panel.locator(".widget-readout").inner_text() == "1.09"
-    lab.shoot("threshold", "from utils.truth_widgets import")
+    lab.shoot("threshold", "from utils.widgets.statements import")
 
 
 LATENTS = """
 import torch
-from utils.sae_widgets import LatentView, explore_latents
+from utils.widgets.latent_views import LatentView
+from utils.widgets.latents import explore_latents
 from utils.othello import random_games, replay_games, token_squares
 moves = random_games(4, 6, seed=0)
 boards = replay_games(moves, 6).boards.flatten(0, 1).long()
@@ -314,8 +317,8 @@ explore_latents({"Othello, topk": board_view, "facts, topk": text_view}, latent=
 
 
 def test_the_panel_of_latents_is_worked_by_keyboard(lab: WatchedLab):
-    lab.write("from utils.truth_widgets import", LATENTS)
-    cell = lab.run("from utils.sae_widgets import")
+    lab.write("from utils.widgets.statements import", LATENTS)
+    cell = lab.run("from utils.widgets.latents import")
     panel = cell.locator(".course-explorer")
     panel.wait_for()
 
@@ -339,11 +342,11 @@ def test_the_panel_of_latents_is_worked_by_keyboard(lab: WatchedLab):
     panel.get_by_role("button", name="next").focus()
     lab.page.keyboard.press("Enter")
     wait("latent 1")
-    lab.shoot("latents", "from utils.sae_widgets import")
+    lab.shoot("latents", "from utils.widgets.latents import")
     panel.get_by_label("SAE", exact=True).select_option("facts, topk")
     wait("facts, topk, latent 0")
     assert panel.locator("mark").all_text_contents() == ["in"]
-    lab.shoot("latents_of_text", "from utils.sae_widgets import")
+    lab.shoot("latents_of_text", "from utils.widgets.latents import")
 
 
 PENTAGON = """
@@ -357,7 +360,7 @@ plot_superposition([("step 0", early), ("step 9", pentagon)], title="Five featur
 
 
 def test_the_features_of_a_toy_model_are_played_from_the_first_frame_to_the_last(lab: WatchedLab):
-    lab.write("from utils.sae_widgets import", PENTAGON)
+    lab.write("from utils.widgets.latents import", PENTAGON)
     cell = lab.run("from utils.sae_plots import")
     figure = cell.locator(".js-plotly-plot")
     figure.wait_for()

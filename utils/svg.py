@@ -64,3 +64,11 @@ def as_img(drawing: str) -> str:
     """A drawing as an HTML image, for pages that let no SVG in; its aria-label becomes the words in its place."""
     label = re.search(r'aria-label="([^"]*)"', drawing)[1]
     return f'<img alt="{label}" src="{as_image(drawing)}">'
+
+
+def legend(entries: Sequence[tuple[str, str]], x: float, y: float) -> str:
+    """Signs of 14 by 12 pixels in a row, each with its words."""
+    return "".join(
+        f'<g transform="translate({x + 136 * i:g},{y})">{sign}{text(20, 11, words)}</g>'
+        for i, (sign, words) in enumerate(entries)
+    )

@@ -6,9 +6,10 @@ import re
 import pytest
 import torch
 
-from utils import widgets
-from utils.board_widgets import EditExample, EditResult, GameView, edit_board, explore_games
 from utils.othello import EMPTY, MINE, YOURS, legal_moves, random_games, replay_games, square_name, token_squares
+from utils.widgets import panel as panel_module
+from utils.widgets.edits import EditExample, EditResult, edit_board
+from utils.widgets.games import GameView, explore_games
 
 SIZE, ILLEGAL = 6, 0  # a1: nobody gets there in the few moves that are played here
 
@@ -114,7 +115,7 @@ def test_padding_is_not_shown_and_a_finished_game_has_no_favourite(games):
 
 def test_instead_of_the_panel_stands_the_first_illegal_favourite_or_the_last_position(games, monkeypatch):
     shown = []
-    monkeypatch.setattr(widgets, "display", lambda thing, raw=False: shown.append(thing))
+    monkeypatch.setattr(panel_module, "display", lambda thing, raw=False: shown.append(thing))
     explorer = explore_games(games, ["embed", 0], layer="embed")
     explorer._ipython_display_()
     card, panel = shown
@@ -181,6 +182,7 @@ def test_the_editor_opens_with_the_first_edit(editor, calls):
     assert titles_of(before.value) == ["Before: 3 errors"] and titles_of(after.value) == ["After: 1 error"]
     assert "a1: mine, 100 %" in before.value and 'class="differs"' not in before.value
     assert "a1: yours, truly mine" in after.value and "b1: yours, 25 %" in after.value
+    assert [button.tooltip for button in buttons.children][:2] == ["a1: yours, truly mine", "b1: yours, 25 %"]
     assert before.value.count('class="legal"') == after.value.count('class="legal"') > 0
     assert "differs from the true board" in legend.value
     assert [button.description for button in buttons.children][:7] == ["a1", "b1", "c1", "d1", "e1", "f1", "a2"]

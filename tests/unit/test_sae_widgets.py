@@ -7,9 +7,10 @@ import time
 import pytest
 import torch
 
-from utils import widgets
 from utils.othello import EMPTY, MINE, YOURS
-from utils.sae_widgets import LatentView, explore_latents
+from utils.widgets import panel as panel_module
+from utils.widgets.latent_views import LatentView
+from utils.widgets.latents import explore_latents
 
 TOKENS = ["Lyon", " is", " in", " <b>", " ."]
 
@@ -151,7 +152,7 @@ def test_maps_share_one_scale_and_leave_squares_without_a_probe_grey(view):
 
 def test_instead_of_the_panel_stands_the_first_latent_in_images(view, text_view, monkeypatch):
     shown = []
-    monkeypatch.setattr(widgets, "display", lambda thing, raw=False: shown.append(thing))
+    monkeypatch.setattr(panel_module, "display", lambda thing, raw=False: shown.append(thing))
     explore_latents({"topk": view, "facts": text_view}, latent=0)._ipython_display_()
     assert repr(shown[0]).splitlines() == [
         "topk: 4 latents, 1.6 on in a vector, 1 never on",

@@ -6,9 +6,10 @@ import re
 import pytest
 import torch
 
-from utils import widgets
 from utils.lie_detectors import tpr_at_fpr
-from utils.truth_widgets import PcaView, SteerResult, drag_threshold, explore_pca, steer_statement
+from utils.widgets import panel as panel_module
+from utils.widgets.statements import PcaView, SteerResult, explore_pca, steer_statement
+from utils.widgets.thresholds import drag_threshold
 
 TEXTS = ["Lyon is in France .", "Lyon is in <b> .", "Lyon is not in Peru .", "Lyon is not in France ."]
 
@@ -43,6 +44,9 @@ def parts(view) -> tuple:
 
 
 def test_every_statement_is_a_dot_that_says_its_text_and_truth(parts):
+    _, layer, *_ = parts
+    assert layer.label == "0", "opens on the last layer"
+    layer.value = 0
     dots = dots_of(parts[-1].value)
     assert list(dots) == [f"{truth} · {text}" for text, truth in zip(TEXTS, ["true", "false"] * 2, strict=True)]
     places = [tuple(map(float, place.split())) for place in dots.values()]
@@ -58,17 +62,17 @@ def test_the_layer_and_the_world_are_followed_and_nothing_moves_as_polarities_go
     after = dots_of(panel.value)
     assert after == {says: place for says, place in before.items() if " not " in says}
     assert "true, negated" in panel.value and "true, affirmed" not in panel.value
-    layer.value = 1
-    assert "PC1 · 75 %" in panel.value and dots_of(panel.value) != after
+    layer.value = 0
+    assert "PC1 · 50 %" in panel.value and dots_of(panel.value) != after
     world.value = "<i>"
-    assert "&lt;i&gt;, layer 0" in panel.value
+    assert "&lt;i&gt;, layer embed" in panel.value
     parts[3].value = False
     assert "course-dot" not in re.sub(r"<style.*?</style>", "", panel.value, flags=re.DOTALL)
 
 
 def test_instead_of_the_components_stands_the_last_layer_of_each_world(view, monkeypatch):
     shown = []
-    monkeypatch.setattr(widgets, "display", lambda thing, raw=False: shown.append(thing))
+    monkeypatch.setattr(panel_module, "display", lambda thing, raw=False: shown.append(thing))
     explore_pca({"match": view}, ["embed", 0])._ipython_display_()
     assert repr(shown[0]) == "match, layer 0: PC1 75 %, PC2 12 % of the variance"
     assert shown[0].html.count('<img alt="components of match, layer 0"') == 1

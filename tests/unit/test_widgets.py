@@ -6,8 +6,8 @@ import re
 import pytest
 import torch
 
-from utils import widgets
-from utils.widgets import ItemSet, explore_capacity, explore_layers
+from utils.widgets import panel as panel_module
+from utils.widgets.layers import ItemSet, explore_capacity, explore_layers
 
 LAYERS = ["embed", 0, 1]
 
@@ -93,7 +93,7 @@ def test_half_a_name_finds_those_that_begin_like_it(parts):
 
 def test_a_static_table_comes_before_the_panel_for_front_ends_without_widgets(sets, monkeypatch):
     shown = []
-    monkeypatch.setattr(widgets, "display", lambda thing, raw=False: shown.append(thing))
+    monkeypatch.setattr(panel_module, "display", lambda thing, raw=False: shown.append(thing))
     explorer = explore_layers(sets, LAYERS)
     explorer._ipython_display_()
     card, panel = shown

@@ -1,7 +1,4 @@
-"""Panels to play with: they show what a notebook has computed, and no science is inside.
-
-Where no front end answers (a book, a terminal, a notebook whose kernel is gone), a static table stands there instead.
-"""
+"""Panels of chapters 01 and 02: an item in the layers of a network, probes of different capacity."""
 
 import html
 from collections.abc import Callable, Mapping, Sequence
@@ -9,23 +6,18 @@ from dataclasses import dataclass
 
 import ipywidgets
 import torch
-from IPython.display import display
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.course.feedback import GREY, Card, hide_without_kernel
+from utils.course.feedback import GREY, Card
 from utils.style import BLUE
+from utils.widgets.panel import TEXT, Explorer, static_card
 
 N_NEAREST = 5
 N_SUGGESTED = 8
-_BOX = "max-width:820px;overflow-x:auto;font-size:14px;line-height:1.5;color:var(--jp-content-font-color1,inherit)"
+_BOX = f"max-width:820px;overflow-x:auto;{TEXT}"
 _CELL = "text-align:left;vertical-align:top;padding:3px 12px 3px 0"
 _SWATCH = "display:inline-block;width:5em;height:1.3em;vertical-align:middle;border:1px solid #8888;border-radius:3px"
-_STYLE = f"""<style>
-.jp-OutputArea-child:has(+ .jp-OutputArea-child .course-explorer:not(.jupyter-widgets-disconnected)) .course-static {{
-  display: none }}
-{hide_without_kernel("course-static", "course-explorer")}
-</style>"""
 
 
 @dataclass(frozen=True)
@@ -120,19 +112,6 @@ def explore_capacity(
     return Explorer([probe, panel], static_card(table, lines))
 
 
-class Explorer(ipywidgets.VBox):
-    """A panel in two outputs: the first is seen where the second, the panel itself, is dead."""
-
-    def __init__(self, children: Sequence[ipywidgets.Widget], static: Card):
-        super().__init__(children)
-        self.static = static
-        self.add_class("course-explorer")
-
-    def _ipython_display_(self) -> None:
-        display(self.static)
-        display(self._repr_mimebundle_(), raw=True)
-
-
 def _held_out(items: ItemSet) -> dict[str, int]:
     """Name -> index of the items that can be chosen."""
     return {items.names[index]: index for index in items.held_out.tolist()}
@@ -179,11 +158,6 @@ def _static(sets: Mapping[str, ItemSet], layers: Sequence[int | str]) -> Card:
         tables.append(f"<p><b>{html.escape(items.example)}</b>; the truth: {_as_html(true)}</p>")
         tables.append(_table(["layer", "the probe says", "nearest by cosine"], rows))
     return static_card("".join(tables), lines)
-
-
-def static_card(tables: str, lines: Sequence[str]) -> Card:
-    """What stands in place of a panel, and is hidden where a living one follows."""
-    return Card(f'{_STYLE}<div class="course-static">{tables}</div>', "\n".join(lines))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
