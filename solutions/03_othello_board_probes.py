@@ -1290,7 +1290,6 @@ plots.plot_lines(
     x_title="million moves read",
     title="The network of this chapter in training",
     y_title="share",
-    y_range=(0.5, 1),
 )
 
 # %% [markdown]

@@ -481,7 +481,7 @@ plots.plot_dose_response(
         name: torch.tensor([bootstrap_interval(row, groups=about) for row in curve]) for name, curve in curves.items()
     },
     natural=natural[stop_place],
-    lines=swap_lines,
+    baselines=swap_lines,
     placebo=torch.stack([placebos[stop_place].amin(dim=0), placebos[stop_place].amax(dim=0)], dim=1),
     title="Decodable at both places. Placebo: six random directions at the full stop",
     x_title="dose (natural doses: mean true minus mean false)",

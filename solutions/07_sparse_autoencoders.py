@@ -975,7 +975,7 @@ found = {kind: [(l0[n], float(coverage[n].mean()), n) for n in names] for kind, 
 sae_plots.plot_frontier(
     found,
     intervals={kind: [bootstrap_interval(coverage[n]) for n in names] for kind, names in series.items()},
-    lines={n: float(coverage[n].mean()) for n in ("probe", "random dictionary", "neurons", "always yes")},
+    baselines={n: float(coverage[n].mean()) for n in ("probe", "random dictionary", "neurons", "always yes")},
     title="How much of the board single latents find (intervals over 128 properties)",
     x_title="L0: latents that are on in a position",
     y_title="mean F1 on held-out games",

@@ -1000,7 +1000,7 @@ sae_plots.plot_frontier(
         ]
         for name in damage
     },
-    lines={"no edit": float(result["no edit"].mean())},
+    baselines={"no edit": float(result["no edit"].mean())},
     title="Errors against damage, at five strengths",
     x_title="other squares moved",
     y_title="errors",

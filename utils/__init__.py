@@ -5,7 +5,7 @@
     models ──── TransformerBridge ───────┘    resid_post    probe  └─► interventions ─► models (run again) ──► metrics
 
 A learner reads the modules; nobody has to open the sub-packages: `course` builds notebooks and checks exercises,
-`training` holds the scripts that made everything in `assets`.
+`training` holds the scripts that made everything in `assets`, `widgets` the panels to play with.
 """
 
 from pathlib import Path

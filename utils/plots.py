@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from utils.style import BLUE, GREY, LINE_COLOURS, ORANGE, SERIES, finish
+from utils.style import BLUE, GREY, LINE_COLOURS, ORANGE, SERIES, error_bars, finish
 
 DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
 LAYER_TITLE = "layer (stream after the block)"
@@ -76,9 +76,7 @@ def plot_lines(
         if len(values) != len(x):
             raise ValueError(f"line {name!r} must have one value for each of the {len(x)} points, got {len(values)}")
         if intervals and name in intervals:
-            low, high = intervals[name].T.tolist()
-            band = {"x": x + x[::-1], "y": high + low[::-1], "fill": "toself", "fillcolor": colour, "opacity": 0.18}
-            figure.add_scatter(**band, line_width=0, mode="lines", hoverinfo="skip", showlegend=False)
+            _add_band(figure, x, intervals[name], fillcolor=colour, opacity=0.18, showlegend=False)
         look = {"mode": "lines+markers", "line_color": colour, "marker": {"symbol": symbol, "size": 7}}
         figure.add_scatter(x=x, y=values.tolist(), name=name, **look)
     _add_baselines(figure, baselines)
@@ -129,7 +127,7 @@ def plot_dose_response(
     y_title: str,
     intervals: Mapping[str, Float[Tensor, "dose 2"]] | None = None,
     natural: tuple[float, float] | None = None,
-    lines: Mapping[str, float] | None = None,
+    baselines: Mapping[str, float] | None = None,
     placebo: Float[Tensor, "dose 2"] | None = None,
 ) -> go.Figure:
     """Draw what an intervention does against its dose, with the controls that a reading of it needs.
@@ -138,7 +136,7 @@ def plot_dose_response(
         effects: name -> one effect for each dose, such as the normalised indirect effect.
         intervals: name -> lower and upper end at each dose.
         natural: the doses that occur without intervention; shaded.
-        lines: name -> an effect that has no dose, such as that of the whole vector swapped.
+        baselines: name -> an effect that has no dose, such as that of the whole vector swapped.
         placebo: lower and upper end of what random directions of the same length do; a grey band.
 
     Raises:
@@ -147,12 +145,10 @@ def plot_dose_response(
     for name, ends in {**(intervals or {}), "placebo": placebo}.items():
         if ends is not None and ends.shape != (len(doses), 2):
             raise ValueError(f"{name!r} must be [dose 2] for {len(doses)} doses, got {tuple(ends.shape)}")
-    shared = {"title": title, "x_title": x_title, "y_title": y_title, "intervals": intervals, "baselines": lines}
+    shared = {"title": title, "x_title": x_title, "y_title": y_title, "intervals": intervals, "baselines": baselines}
     figure = plot_lines(effects, x=doses, **shared)
     if placebo is not None:
-        x, (low, high) = doses.tolist(), placebo.T.tolist()
-        band = {"x": x + x[::-1], "y": high + low[::-1], "fill": "toself", "fillcolor": GREY, "opacity": 0.3}
-        figure.add_scatter(**band, line_width=0, mode="lines", hoverinfo="skip", name="random directions")
+        _add_band(figure, doses.tolist(), placebo, fillcolor=GREY, opacity=0.3, name="random directions")
     if natural is not None:
         low, high = natural
         look = {"fillcolor": BLUE, "opacity": 0.12, "line_width": 0, "layer": "below", "showlegend": True}
@@ -240,11 +236,11 @@ def plot_grouped_bars(
     return finish(figure, title)
 
 
-def error_bars(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dict:
-    """plotly's way to say intervals: how far each upper and lower end is from its value."""
-    above = [high - value for value, (_, high) in zip(values, ends, strict=True)]
-    below = [value - low for value, (low, _) in zip(values, ends, strict=True)]
-    return {"type": "data", "array": above, "arrayminus": below, "thickness": 1.5}
+def _add_band(figure: go.Figure, x: list, ends: Float[Tensor, "point 2"], **look) -> None:
+    """A band from the lower to the upper ends, behind what is drawn later."""
+    low, high = ends.T.tolist()
+    look |= {"fill": "toself", "line_width": 0, "mode": "lines", "hoverinfo": "skip"}
+    figure.add_scatter(x=x + x[::-1], y=high + low[::-1], **look)
 
 
 def _add_baselines(figure: go.Figure, baselines: Mapping[str, float] | None) -> None:

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from plotly.colors import sample_colorscale
 from torch import Tensor
 
-from utils.plots import error_bars, plot_lines
-from utils.style import GREY, INK, LINE_COLOURS, RULE, SERIES, finish
+from utils.plots import plot_lines
+from utils.style import GREY, INK, LINE_COLOURS, RULE, SERIES, error_bars, finish
 
 KINDS = dict(zip(("batchtopk", "topk", "jumprelu", "standard"), SERIES, strict=False))  # the same in all figures
 OTHERS = SERIES[len(KINDS) :]
@@ -25,7 +25,7 @@ def plot_frontier(
     points: Mapping[str, Sequence[tuple[float, float, str]]],
     *,
     intervals: Mapping[str, Sequence[tuple[float, float]]] | None = None,
-    lines: Mapping[str, float] | None = None,
+    baselines: Mapping[str, float] | None = None,
     title: str,
     x_title: str,
     y_title: str,
@@ -40,7 +40,7 @@ def plot_frontier(
     Args:
         points: kind -> (x, y, label) of each autoencoder; the mouse finds the label, such as "k = 32".
         intervals: kind -> lower and upper end of y at each of its points, in their order.
-        lines: name -> a y that has no x, such as that of a probe; dashed, from side to side.
+        baselines: name -> a y that has no x, such as that of a probe; dashed, from side to side.
         x_log: whether the x axis is logarithmic, as suits L0.
 
     Raises:
@@ -50,7 +50,9 @@ def plot_frontier(
         raise ValueError(f"points must hold at least one for each kind, got { {k: len(v) for k, v in points.items()} }")
     if unknown := set(intervals or {}) - set(points):
         raise ValueError(f"intervals must be of kinds in points, {', '.join(points)}, got {', '.join(sorted(unknown))}")
-    figure = plot_lines({}, x=[0.0], x_title=x_title, title=title, y_title=y_title, y_range=y_range, baselines=lines)
+    figure = plot_lines(
+        {}, x=[0.0], x_title=x_title, title=title, y_title=y_title, y_range=y_range, baselines=baselines
+    )
     others = iter(OTHERS * len(points))
     for kind, given in points.items():
         ends = list((intervals or {}).get(kind, []))

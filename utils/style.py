@@ -1,4 +1,4 @@
-"""What figures and panels look like: the colours, the letters, the frame of a figure.
+"""What figures and panels look like: the colours, the letters, intervals, the frame of a figure.
 
 Blue is True (positive, mine), orange is False (negative, yours). Every colour of LINE_COLOURS has a symbol of its own,
 and they stay apart for readers who see no red or no green; tests/unit/test_style.py simulates both. Figures and
@@ -7,6 +7,7 @@ drawings bring their own light ground, so that they look the same on a light and
 
 import math
 import textwrap
+from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
@@ -40,6 +41,13 @@ def finish(figure: go.Figure, title: str) -> go.Figure:
         legend={"orientation": "h", "x": 0, "yref": "container", "y": 0.01, "yanchor": "bottom"},
         font={"size": 13, "color": INK},
     )
+
+
+def error_bars(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dict:
+    """plotly's way to say intervals: how far each upper and lower end is from its value."""
+    above = [high - value for value, (_, high) in zip(values, ends, strict=True)]
+    below = [value - low for value, (low, _) in zip(values, ends, strict=True)]
+    return {"type": "data", "array": above, "arrayminus": below, "thickness": 1.5}
 
 
 def _legend_lines(figure: go.Figure) -> int:

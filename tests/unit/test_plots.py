@@ -98,7 +98,7 @@ def test_a_dose_response_holds_its_controls():
         {"mass-mean": effect},
         intervals={"mass-mean": band},
         natural=(-0.4, 0.4),
-        lines={"whole vector swapped": 0.09},
+        baselines={"whole vector swapped": 0.09},
         placebo=torch.tensor([[-0.2, 0.2], [0, 0], [-0.3, 0.3]]),
         **shared,
     )

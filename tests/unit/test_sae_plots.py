@@ -20,7 +20,7 @@ def traces_of(figure) -> dict:
 
 def test_a_frontier_is_drawn_from_left_to_right_with_labels_and_intervals():
     intervals = {"topk": [(0.7, 0.95), (0.5, 0.65)]}
-    figure = sae_plots.plot_frontier(POINTS, intervals=intervals, lines={"probe": 0.97}, x_log=True, **AXES)
+    figure = sae_plots.plot_frontier(POINTS, intervals=intervals, baselines={"probe": 0.97}, x_log=True, **AXES)
     drawn = traces_of(figure)
     assert list(drawn) == list(POINTS) and drawn["topk"].x == (8, 32) and drawn["topk"].y == (0.6, 0.8)
     assert drawn["topk"].customdata == ("k = 8", "k = 32") and "customdata" in drawn["topk"].hovertemplate

@@ -18,8 +18,8 @@ from IPython.display import display
 from utils.course.check import is_grading
 from utils.course.feedback import Card
 from utils.course.progress import Prediction, Predictions, read_predictions
-from utils.plots import error_bars, plot_lines
-from utils.style import BLUE, GREY, finish
+from utils.plots import plot_lines
+from utils.style import BLUE, GREY, error_bars, finish
 
 EDGES = (0.5, 0.7, 0.9)  # confidence where one group ends and the next begins; the last holds 1
 ENOUGH = 10  # with fewer predictions a curve says next to nothing
