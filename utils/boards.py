@@ -93,19 +93,25 @@ def draw_board(
 
 def draw_legend(*drawings: str, width: int = LEGEND_WIDTH) -> str:
     """Draw what the signs on these drawings mean, in as many lines as it takes, as SVG."""
-    everything = "".join(drawings)
-    entries = [(name, words) for name, (_, words) in _SIGNS.items() if words and f'class="{name}"' in everything]
-    marks = dict.fromkeys(re.findall(r'class="mark" aria-label="([^"]*)"', everything))  # each once, in their order
     x, y, parts = BORDER, 6, [_GROUND]
-    for name, words in [*entries, *(("mark", html.unescape(mark)) for mark in marks)]:
+    for drawn, words in explain_signs(*drawings):
         length = 44 + 7.1 * len(words)  # 13 px letters of the widest of the fonts
         if x > BORDER and x + length > width:
             x, y = BORDER, y + 24
-        ground = _SIGNS["mine"][0] if name == "played" else f'<rect width="40" height="40" fill="{FIELD}"/>'
-        parts.append(f'<g transform="translate({x:g},{y}) scale(0.45)">{ground}{sign(name)}</g>')
+        parts.append(f'<g transform="translate({x:g},{y}) scale(0.45)">{drawn}</g>')
         parts.append(svg.text(x + 24, y + 14, words, fill=INK))
         x += length
     return svg.draw(width, y + 24, parts, "legend")
+
+
+def explain_signs(*drawings: str) -> list[tuple[str, str]]:
+    """The signs on these drawings, each drawn on [0, SQUARE] in both directions, and what they mean."""
+    everything = "".join(drawings)
+    entries = [(name, words) for name, (_, words) in _SIGNS.items() if words and f'class="{name}"' in everything]
+    marks = dict.fromkeys(re.findall(r'class="mark" aria-label="([^"]*)"', everything))  # each once, in their order
+    entries += [("mark", html.unescape(mark)) for mark in marks]
+    field = f'<rect width="40" height="40" fill="{FIELD}"/>'
+    return [((_SIGNS["mine"][0] if name == "played" else field) + sign(name), words) for name, words in entries]
 
 
 def plot_boards(drawings: Mapping[str, str] | Sequence[str], *, title: str) -> go.Figure:
@@ -188,7 +194,7 @@ def _in_signs(state: int, true: int, legal: bool, share: float | None, played: b
 
 
 def sign(name: str, more: str = "") -> str:
-    """A sign that draw_legend knows, such as "mine", drawn on [0, SQUARE] in both directions."""
+    """A sign that a legend explains, such as "mine", drawn on [0, SQUARE] in both directions."""
     return f'<g class="{name}" {more}>{_SIGNS[name][0]}</g>'
 
 

@@ -15,8 +15,9 @@ SIZE, ILLEGAL = 6, 0  # a1: nobody gets there in the few moves that are played h
 
 
 def text_of(markup: str) -> str:
-    """HTML as one line of text, without the styles and the drawings."""
+    """HTML as one line of text, without the styles, the drawings and their legend."""
     markup = re.sub(r"<(style|svg).*?</\1>", " ", markup, flags=re.DOTALL)
+    markup = re.sub(r'<div class="course-legend">.*?</div>', " ", markup)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", markup)).split())
 
 
@@ -122,7 +123,7 @@ def test_instead_of_the_panel_stands_the_first_illegal_favourite_or_the_last_pos
     assert panel["application/vnd.jupyter.widget-view+json"]["model_id"] == explorer.model_id
     assert repr(card).startswith("game 0. Move 2 was") and "not legal. The belief has no squares wrong." in repr(card)
     labels = re.findall(r'<img alt="([^"]*)" src="data:image/svg', card.html)
-    assert labels == ["board The true board", "board The believed board, layer embed", "legend"]
+    assert labels == ["board The true board", "board The believed board, layer embed", *[""] * 5]
     legal = explore_games({"<b>": play(1, ())}, ["embed", 0])
     assert repr(legal.static).startswith("<b>. Move 4 was") and "<b>. Move" not in legal.static.html
     assert legal.children[0].children[1].disabled  # nothing to jump to
@@ -177,14 +178,14 @@ def test_the_editor_opens_with_the_first_edit(editor, calls):
     _, text, table = editor.children
     assert calls[-1] == ("first", 0, YOURS, 1)
     assert text_of(text.value).startswith("a1: mine → yours, strength 1. 3 errors before, 1 error after.")
-    (before, clickable), legend = table.children[0].children, table.children[1]
+    (before, clickable), signs = table.children[0].children, table.children[1]
     after, buttons = clickable.children
     assert titles_of(before.value) == ["Before: 3 errors"] and titles_of(after.value) == ["After: 1 error"]
     assert "a1: mine, 100 %" in before.value and 'class="differs"' not in before.value
     assert "a1: yours, truly mine" in after.value and "b1: yours, 25 %" in after.value
     assert [button.tooltip for button in buttons.children][:2] == ["a1: yours, truly mine", "b1: yours, 25 %"]
     assert before.value.count('class="legal"') == after.value.count('class="legal"') > 0
-    assert "differs from the true board" in legend.value
+    assert "differs from the true board" in signs.value
     assert [button.description for button in buttons.children][:7] == ["a1", "b1", "c1", "d1", "e1", "f1", "a2"]
 
 
@@ -207,7 +208,7 @@ def test_clicks_change_a_square_by_turns_and_controls_keep_the_edit(editor, call
 
 def test_instead_of_the_editor_stands_its_first_edit(editor):
     assert repr(editor.static) == "first. a1: mine → yours, strength 1. 3 errors before, 1 error after."
-    assert len(re.findall("<img alt=", editor.static.html)) == 3
+    assert len(re.findall("<img alt=", editor.static.html)) == 2 + 5
 
 
 def test_what_does_not_fit_an_editor_is_named():

@@ -76,7 +76,7 @@ def test_the_strongest_examples_and_some_of_the_middle_are_shown_with_their_last
     strongest = panel.value.split('aria-label="board, value 20"')[1].split("</svg>")[0]
     assert "b4: empty" in strongest and "a4: yours, the last move" in strongest  # board 19, move 18
     assert strongest.count('class="mine"') == 18 and strongest.count('class="yours"') == 17
-    assert "the last move" in panel.value.split('aria-label="legend"')[1]
+    assert "the last move" in panel.value.split('class="course-legend"')[1]
 
 
 def test_few_values_are_shown_once(view):
@@ -158,7 +158,7 @@ def test_instead_of_the_panel_stands_the_first_latent_in_images(view, text_view,
         "topk: 4 latents, 1.6 on in a vector, 1 never on",
         "facts: 2 latents, 0.8 on in a vector, 0 never on",
     ]
-    assert "<svg" not in shown[0].html and shown[0].html.count("<img alt=") == 1 + 2 + 8 + 1
+    assert "<svg" not in shown[0].html and shown[0].html.count("<img alt=") == 1 + 2 + 8 + 3  # three signs
     assert "application/vnd.jupyter.widget-view+json" in shown[1]
 
 

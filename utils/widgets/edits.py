@@ -12,16 +12,17 @@ import ipywidgets
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from utils.boards import BORDER, EDGE, SQUARE, STATE_NAMES, draw_board, draw_legend
+from utils.boards import BORDER, EDGE, SQUARE, STATE_NAMES, draw_board
 from utils.othello import EMPTY, MINE, YOURS, square_name
 from utils.style import GROUND, INK
 from utils.svg import as_img
-from utils.widgets.panel import WIDTH, Explorer, plain, row, sentence, sheet, static_card
+from utils.widgets.panel import WIDTH, Explorer, legend, plain, row, sentence, sheet, static_card
 
 # true state -> what the first, third, ... and the second, fourth, ... click on a square make of it
 EDITED_STATES = {EMPTY: (MINE, YOURS), MINE: (YOURS, EMPTY), YOURS: (MINE, EMPTY)}
 _STYLE = f"""<style>
 .course-table {{ background: {GROUND}; border-radius: 8px; max-width: {WIDTH}px; margin: 4px 0; overflow: hidden }}
+.course-table .course-legend {{ color: {INK}; padding: 2px 12px 10px }}
 .course-side {{ display: flex; flex-flow: row wrap; gap: 10px; align-items: flex-end; overflow: hidden }}
 .course-side > * {{ flex: 1 1 240px; max-width: 360px; margin: 0 }}
 .course-side svg {{ width: 100% }}
@@ -99,7 +100,7 @@ def edit_board(
     dose = ipywidgets.SelectionSlider(
         options=[(f"{value:g}", value) for value in strengths], value=strength, description="strength"
     )
-    text, before, after, legend = (ipywidgets.HTML() for _ in range(4))
+    text, before, after, signs = (ipywidgets.HTML() for _ in range(4))
     buttons = _buttons(size)
     now = {}  # the square that is edited, and its state
 
@@ -107,7 +108,7 @@ def edit_board(
         words, drawings = _show_edit(edit, examples[which.value], which.value, strength=dose.value, **now)
         text.value = _STYLE + sentence(f"{words}<br>Click on a square of the second board to change what it holds.", 2)
         before.value, after.value = drawings
-        legend.value = draw_legend(*drawings)
+        signs.value = legend(drawings)
         for button, says in zip(buttons.children, re.findall("<title>(.*?)</title>", drawings[1]), strict=True):
             button.tooltip = html.unescape(says)  # the button lies over the square, and over what its drawing says
 
@@ -129,11 +130,11 @@ def edit_board(
     clickable.add_class("course-clickable")
     boards = ipywidgets.Box([before, clickable])
     boards.add_class("course-side")
-    table = ipywidgets.VBox([boards, legend])
+    table = ipywidgets.VBox([boards, signs])
     table.add_class("course-table")
     words, drawings = _show_edit(edit, examples[which.value], which.value, strength=strength, **now)
     words = f"{html.escape(which.value)}. {words}"
-    static = sentence(words) + sheet(drawings, below=draw_legend(*drawings), show=as_img)
+    static = sentence(words) + sheet(drawings, below=legend(drawings, show=as_img), show=as_img)
     return Explorer([row(which, dose), text, table], static_card(static, [plain(words)]))
 
 

@@ -11,11 +11,11 @@ import ipywidgets
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from utils.boards import draw_board, draw_legend
+from utils.boards import draw_board
 from utils.course.feedback import GREEN, RED
 from utils.othello import PADDING, legal_moves, square_name, token_squares
 from utils.svg import as_img
-from utils.widgets.panel import Explorer, plain, row, sentence, sheet, static_card
+from utils.widgets.panel import Explorer, legend, plain, row, sentence, sheet, static_card
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def explore_games(
         depth.disabled = not reveal.value
         believed_by = depth.value if reveal.value else None
         words, drawings = _show_position(games[game.value], move.value - 1, layers, believed_by)
-        panel.value = sentence(words, lines=2) + sheet(drawings, below=draw_legend(*drawings))
+        panel.value = sentence(words, lines=2) + sheet(drawings, below=legend(drawings))
 
     def change_game(_) -> None:
         move.max = _n_moves(games[game.value])
@@ -97,7 +97,7 @@ def explore_games(
     name, pos = stops[0] if stops else (names[0], _n_moves(games[names[0]]) - 1)
     words, drawings = _show_position(games[name], pos, layers, start)
     words = f"{html.escape(name)}. {words}"
-    static = sentence(words) + sheet(drawings, below=draw_legend(*drawings), show=as_img)
+    static = sentence(words) + sheet(drawings, below=legend(drawings, show=as_img), show=as_img)
     rows = [row(game, jump), row(move, previous, following), row(depth, reveal)]
     return Explorer([*rows, panel], static_card(static, [plain(words)]))
 

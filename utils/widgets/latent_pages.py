@@ -11,13 +11,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from utils.boards import draw_legend
 from utils.othello import square_name
 from utils.style import FAINT, GROUND, INK, TEAL
 from utils.svg import as_img
 from utils.widgets.latent_drawings import draw_cosines, draw_histogram, draw_map, draw_small_board
 from utils.widgets.latent_views import LatentView, check_view
-from utils.widgets.panel import WIDTH, tile
+from utils.widgets.panel import WIDTH, legend, tile
 
 N_STRONGEST, QUANTILES = 4, (0.8, 0.6, 0.4, 0.2)  # examples: the strongest, and one at each quantile of the values
 WINDOW = 14  # tokens on either side of a position
@@ -30,6 +29,14 @@ _STYLE = f"""<style>
 .course-latent .course-maps {{ display: flex }}
 .course-latent .course-maps > div {{ flex: 190 1 0; max-width: 200px }}
 .course-latent .course-maps > div.course-wide {{ flex: 292 1 0; max-width: 300px }}
+.course-latent h5 {{ margin: 12px 0 4px; font-size: 14px; font-weight: 600; color: {INK} }}
+.course-latent svg, .course-latent img {{ display: block; height: auto; margin: 0 }}
+.course-latent .course-maps svg, .course-latent .course-grid svg,
+.course-latent .course-maps img, .course-latent .course-grid img {{ width: 100% }}
+.course-latent .course-legend {{ margin-top: 8px }}
+.course-latent .course-sentence {{ display: flex; gap: 10px; margin: 3px 0; align-items: baseline }}
+.course-latent .course-sentence > span {{ flex: 0 0 10.5em; color: {FAINT} }}
+.course-latent .course-sentence mark {{ color: {INK}; border-radius: 3px; padding: 0 2px }}
 @container (max-width: 500px) {{
   .course-latent .course-tiles, .course-latent .course-grid {{ grid-template-columns: repeat(2, minmax(0, 1fr)) }}
   .course-latent .course-grid > div {{ max-width: 200px }}
@@ -39,11 +46,6 @@ _STYLE = f"""<style>
   .course-latent .course-sentence > span {{ flex: none }}
   .course-latent .course-maps > div.course-wide {{ flex: 1 1 100% }}
 }}
-.course-latent h5 {{ margin: 12px 0 4px; font-size: 14px; font-weight: 600; color: {INK} }}
-.course-latent svg, .course-latent img {{ display: block; width: 100%; height: auto; margin: 0 }}
-.course-latent .course-sentence {{ display: flex; gap: 10px; margin: 3px 0; align-items: baseline }}
-.course-latent .course-sentence > span {{ flex: 0 0 10.5em; color: {FAINT} }}
-.course-latent .course-sentence mark {{ color: {INK}; border-radius: 3px; padding: 0 2px }}
 </style>"""
 
 
@@ -166,7 +168,7 @@ class LatentBook:
             )
             parts.append(f'<div class="course-grid">{cells}</div>')
         if drawings:
-            parts.append(f'<div style="margin-top:8px;max-width:460px">{show(draw_legend(*drawings, width=460))}</div>')
+            parts.append(legend(drawings, show=show))
         return parts
 
     def _board(self, row: int, caption: str) -> str:

@@ -12,6 +12,7 @@ import ipywidgets
 from IPython.display import display
 
 from utils import svg
+from utils.boards import SQUARE, explain_signs
 from utils.course.feedback import Card, hide_without_kernel
 from utils.style import FAINT, GROUND, INK
 
@@ -25,7 +26,10 @@ _STYLE = f"""<style>
   display: flex; flex-flow: row wrap; gap: 4px 12px }}
 .course-sheet svg, .course-sheet img {{ display: block; height: auto; margin: 0 }}
 .course-sheet > .course-drawing > * {{ width: 100% }}
-.course-sheet > .course-below {{ flex: 1 1 100% }}
+.course-legend {{ display: flex; flex-flow: row wrap; gap: 4px 18px; font-size: 13px; line-height: 1.4 }}
+.course-legend > span {{ display: inline-flex; gap: 6px; align-items: center }}
+.course-legend > span > * {{ flex: none; width: 18px }}
+.course-sheet > .course-legend {{ flex: 1 1 100%; padding: 2px 12px 10px }}
 .course-tile {{ font-size: 13px; line-height: 1.35 }}
 .course-sheet > .course-tile {{ flex: 1 1 130px; padding: 10px 0 2px 14px }}
 .course-tile b {{ display: block; font-size: 22px; line-height: 1.2 }}
@@ -75,12 +79,21 @@ def tile(name: str, number: str, more: str) -> str:
     return f'<div class="course-tile">{name}<b>{number}</b><span class="course-faint">{more}</span></div>'
 
 
+def legend(drawings: Sequence[str], *, show: Callable[[str], str] = str) -> str:
+    """What the signs on drawings of boards mean, as HTML, so that its letters keep their size on a narrow page."""
+    entries = [(svg.draw(SQUARE, SQUARE, [drawn], ""), html.escape(words)) for drawn, words in explain_signs(*drawings)]
+    return (
+        f'<div class="course-legend">{"".join(f"<span>{show(drawn)}{words}</span>" for drawn, words in entries)}</div>'
+    )
+
+
 def sheet(
     drawings: Sequence[str], *, tiles: Sequence[str] = (), below: str = "", show: Callable[[str], str] = str
 ) -> str:
-    """Tiles, under them drawings side by side on one scale, and one drawing below all, as HTML.
+    """Tiles, under them drawings side by side on one scale, and more below all, as HTML.
 
     Args:
+        below: HTML, such as a legend.
         show: svg.as_img on pages that let no SVG in.
     """
     widths = [svg.size_of(drawing)[0] for drawing in drawings]
@@ -89,7 +102,6 @@ def sheet(
         # on one scale as long as it fits; what would be smaller than 72 % goes below
         space = f"flex:{width:g} 1 {0.72 * width:.0f}px;max-width:{1.25 * width:.0f}px"
         parts.append(f'<div class="course-drawing" style="{space}">{show(drawing)}</div>')
-    if below:
-        parts.append(f'<div class="course-below">{show(below)}</div>')
+    parts.append(below)
     most = WIDTH if below else min(WIDTH, 1.25 * sum(widths))
     return f'<div class="course-sheet" style="max-width:{most:.0f}px">{"".join(parts)}</div>'
