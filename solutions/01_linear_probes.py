@@ -394,7 +394,7 @@ acts.shape
 # Put $x = \tfrac12(\mu_+ + \mu_-)$ into the second formula: the logit is 0, so the threshold is where we wanted it.
 
 # %% [markdown]
-# ### Exercise 1.3 · `fit_mass_mean_probe` (10 min)
+# ### Exercise 1.3 · `fit_mass_mean_probe` (15 min)
 #
 # **Why.** This is the **mass-mean probe** of [Marks & Tegmark 2023](https://arxiv.org/abs/2310.06824). There is nothing to tune and nothing to train, and in later chapters its direction turns out to be a good one to *push* along.
 #

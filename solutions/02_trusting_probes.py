@@ -1283,7 +1283,7 @@ assert 0.45 < sum(honest) / 10 < 0.56
 # A feature that is easy to read is learned from few labels, so the later blocks cost little. A lie never gets cheaper.
 
 # %% [markdown]
-# ### Exercise 2.8 · `online_codelength` (10 min, optional)
+# ### Exercise 2.8 · `online_codelength` (15 min, optional)
 #
 # **Why.** The codelength counts a probe's memory against it. A big probe that learns by heart pays for every new label. No control task is needed.
 #

@@ -133,7 +133,7 @@ pictures.plot_boards({"what the network would play": drawing}, title="After 20 m
 # ```
 
 # %% [markdown]
-# ### Exercise 3.1 · `legal_move_rate` (10 min)
+# ### Exercise 3.1 · `legal_move_rate` (15 min)
 #
 # **Why.** All that follows rests on "the network knows which moves are legal". A number for that must not be flattered by positions where nothing can go wrong, or spoiled by positions where nothing can go right.
 #
@@ -949,7 +949,7 @@ colleagues
 assert colleagues.amax() - colleagues.amin() < 0.03 and 0.48 < colleagues.mean() < 0.56
 
 # %% [markdown]
-# ### Exercise 3.6 · `transfer_between_players` (10 min)
+# ### Exercise 3.6 · `transfer_between_players` (15 min)
 #
 # **Why.** A slice on the wrong axis raises no error. The table it gives is even plausible: four numbers that agree. Whoever hopes for "it generalises" will not look twice. *Four numbers that agree are a reason to look.*
 #

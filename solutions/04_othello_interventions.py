@@ -311,7 +311,7 @@ effects = torch.stack([square_effect_directions(acts, boards_train, L2) for acts
 effects.shape  # [layer square d_model]
 
 # %% [markdown]
-# ### Exercise 4.3 · `edit_square` (20 min)
+# ### Exercise 4.3 · `edit_square` (10 min)
 #
 # **Why.** The edit itself is one addition. It should be a small function with its sign and its size in plain sight.
 #
