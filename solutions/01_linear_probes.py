@@ -379,12 +379,14 @@ acts.shape
 # Each word is now a point in 384 dimensions. Here is the idea, drawn in two:
 #
 # ```text
-#            o  o                         o  negative words        x  positive words
-#          o  o   o                       m  mean of the class
+#            o  o
+#          o  o   o
 #         o  m  o  o ─ ─ ─ ─ ─┼─ ─ ─ ─►x  x
 #           o   o             │       x  m  x x
 #                             │         x  x x
 #                         threshold
+#
+#   o negative words    x positive words    m mean of a class
 # ```
 #
 # The arrow runs from one class mean to the other: that is the probe's **weight**. The threshold crosses it halfway. A new word is called positive if it lies on the far side. In formulas, with the means $\mu_+$ and $\mu_-$ of the two classes:
@@ -1294,9 +1296,11 @@ assert chosen_layer == 2 and 0.75 < repaired_score < 0.82
 # Accuracy asks two questions at once: do the logits put the examples in the right *order*, and is the threshold at the right *place*? The **area under the ROC curve** asks only the first. It has a plain meaning: the probability that a random positive example scores higher than a random negative one.
 #
 # ```text
-# scores          0.1    0.4    0.4    0.8
-# labels           -      -      +      +        pairs (+, -): 4
-#                                                3 in the right order, 1 tie: (3 + 1/2) / 4 = 0.875
+#   scores    0.1   0.4   0.4   0.8
+#   labels     -     -     +     +
+#
+#   4 pairs (+, -): 3 in the right order, 1 tie
+#   (3 + 1/2) / 4 = 0.875
 # ```
 #
 # 1 is a perfect order, 0.5 is a coin toss, and 0 is a perfect order upside down. The share of positive examples does not matter.
@@ -1523,7 +1527,10 @@ assert int((std_5 < 1e-6 * std_5.max()).sum()) == 3  # the dimensions of layer 5
 # A price on the weight is fair only if all dimensions have the same scale: a dimension of small numbers needs a large weight to have any effect, and would pay more. So you **standardise** first. Subtract the mean of each dimension, and divide by its standard deviation, both from the training examples.
 #
 # ```text
-# acts ──(x - mean) / std──► z ──► minimise ──► weight_z, bias_z ──map back──► weight, bias, for acts as they are
+#   acts ──(x - mean) / std──► z ──minimise──► weight_z, bias_z
+#                                                   │ map back
+#                                                   ▼
+#                        for acts as they are: weight, bias
 # ```
 #
 # The last arrow matters. Whoever gets your probe has activations, and knows nothing of your means. So the probe must give the same logits on `acts` as you have found on `z`:

@@ -132,6 +132,8 @@ settle("passive", min(("95 %", "75 %", "50 %", "20 %"), key=lambda text: abs(int
 # %% tags=["solution"]
 assert 0.93 < layer_2[0] < 0.97 and 0.16 < layer_2[1] < 0.23
 assert abs(by_voice[:, :, 0].mean() - 0.5) < 0.05  # embed: no order, no answer
+_, test = split_groups(agents.groups, seed=SEED)
+assert len(test) == 768 and len(agents.groups[test].unique()) == 4
 
 # %% [markdown]
 # **Read it.** 0.95 on active sentences, 0.19 on passive ones. That is not "no idea", which would be one half. It is a clear idea of the wrong thing: *the first noun*. Where the two questions disagree, the probe answers the other one, four times out of five.
@@ -164,7 +166,8 @@ assert sum(bool(name & group) for name in words) == 822 and len(words) == 943
 # *Green* leads to *dark green*, that leads to *dark red*, and so on: 822 of 943 names form **one** group. They cannot be split between two sides. So split the *words* instead, and pay with names:
 #
 # ```text
-#   words       training:  dark  leaf  red  rose ...            test:  green  mint ...
+#   training words   dark  leaf  red  rose ...
+#   test words       green  mint ...
 #
 #   leaf red    all words in training     ─►  training name
 #   mint green  all words in test         ─►  test name
@@ -333,9 +336,9 @@ assert (len(train), len(test)) == (522, 112)
 # Layer 5 stands at 0.22 and `embed` at 0.18. Is layer 5 better? Scores move when other test examples are drawn. The **bootstrap** asks how much, without drawing new ones: it draws from the test examples you have, with replacement, again and again, and watches the score.
 #
 # ```text
-#   test examples   a a a  b b b  c c c           a, b, c: three groups of alike examples
-#   one resample    b b b  b b b  a a a           whole groups are drawn, with replacement
-#   another         c c c  a a a  c c c
+#   test examples   a a a  b b b  c c c    three groups
+#   one resample    b b b  b b b  a a a    whole groups are drawn,
+#   another         c c c  a a a  c c c    with replacement
 # ```
 #
 # Its trap is called **dependence**. The agent sentences have 768 test examples, but only four groups of nouns. If the probe fails on *otter*, it fails on all of its sentences together. Whoever draws single sentences believes in 768 independent witnesses.
@@ -799,8 +802,11 @@ explore_capacity(capacity, task=task, control=by_lot)
 # A probe's weight is a **filter**: it says how to *read* a feature. People often take it for the **pattern**: how the feature is *written* into the activations. In an intervention you push along the second. They are the same only if nothing else varies.
 #
 # ```text
-#   unit 0   =  signal + noise          filter    =  unit 0 - unit 1        (1, -1)
-#   unit 1   =           noise          pattern   =  signal sits in unit 0  (1,  0)
+#   unit 0   =  signal + noise
+#   unit 1   =           noise
+#
+#   filter   =  unit 0 - unit 1           (1, -1)
+#   pattern  =  signal sits in unit 0     (1,  0)
 # ```
 #
 # Unit 1 knows **nothing** about the signal. Yet the best filter gives it a large weight, because it says what the noise is, and the noise can then be subtracted. Read as a picture of where the feature lives, the filter points to the wrong place.
@@ -900,10 +906,12 @@ assert torch.cosine_similarity(mass_mean, pattern, dim=0) > 0.999
 # $$r(x) = x - W^{-1} P\, W (x - \mu) \qquad W = \Sigma^{-1/2}$$
 #
 # ```text
-#    acts ──[ W: whiten ]──► a round cloud ──[ P: keep only the line through the class means ]──[ W⁻¹: back ]──► what goes
+#   acts          ──[ W: whiten ]─────────────────►  a round cloud
+#   round cloud   ──[ P: keep only the line ]─────►  a line
+#   line          ──[ W⁻¹: back ]─────────────────►  what goes
 # ```
 #
-# Whitening makes the cloud round. Then the line between the two class means is the cheapest thing to lose.
+# Whitening makes the cloud round. Then the line through the two class means is the cheapest thing to lose.
 
 # %% [markdown]
 # ### Exercise 2.6 · `fit_leace_eraser` (20 min)
@@ -1275,9 +1283,11 @@ assert 0.45 < sum(honest) / 10 < 0.56
 # Accuracy on a test set asks how good a probe is at the end. [Voita & Titov 2020](https://arxiv.org/abs/2003.12298) ask how much **effort** it takes to get there: how many bits you need to send all labels to a friend who has the activations.
 #
 # ```text
-#   labels    [ 1 … 64 ]   [ 65 … 128 ]        [ 129 … 256 ]             ...
-#   sent      1 bit each   with the code of    with the code of          each block costs  - Σ log2 p(label)
-#                          a probe on 1…64     a probe on 1…128
+#   labels       sent                               cost in bits
+#   1 … 64       as they are                        64
+#   65 … 128     with a probe fitted on 1 … 64      - Σ log2 p
+#   129 … 256    with a probe fitted on 1 … 128     - Σ log2 p
+#   ...
 # ```
 #
 # A feature that is easy to read is learned from few labels, so the later blocks cost little. A lie never gets cheaper.
@@ -1378,10 +1388,14 @@ assert bits["sentiment"] < 0.75 * 2222 and bits["control"] > 1.0 * 2222
 # A circle is read with **two** linear probes: one for the cosine of the angle, one for the sine.
 #
 # ```text
-#          march                    position 2 of 12   ─►   angle 2π · 2/12   ─►   (cos, sin)
-#     april      february                                                             │  ridge probe
-#   may             january         position           ◄─   angle             ◄─   (x, y)
+#          march
+#     april      february
+#   may             january
 #     ...         december
+#
+#   position 2 of 12  ─►  angle 2π · 2/12  ─►  (cos, sin)
+#                                                  │ ridge probe
+#   position          ◄─  angle            ◄─   (x, y)
 # ```
 
 # %% [markdown]

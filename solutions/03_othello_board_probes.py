@@ -238,9 +238,11 @@ assert rates["its untrained twin"][0] < 0.10 and 0.38 < rates["any empty square"
 # If there is a board inside, a probe should be able to read each square. A square has three states, so one threshold is not enough. The usual way: **three numbers for each square**, one per state, and the largest one wins.
 #
 # ```text
-#   acts [position d_model] ─► 64 squares × 3 states ─► the largest of three, for each square
+#   acts [position d_model]  ─►  64 squares × 3 states
 #
-#                               d3:  empty 0.02   black 0.11   white 0.87   ─►  white
+#   d3    empty 0.02   black 0.11   white 0.87   ─►  white
+#   d4    empty 0.01   black 0.75   white 0.24   ─►  black
+#   ...
 # ```
 #
 # These are 192 probes on the same activations. Ridge regression needs one factorisation for all of them (Exercise 1.4).
@@ -254,7 +256,7 @@ assert rates["its untrained twin"][0] < 0.10 and 0.38 < rates["any empty square"
 #
 # 1. Turn each square into three numbers, 1 for its state and 0 for the others: `[position square state]`. Keep three also where a state never occurs.
 # 2. Centre: subtract the mean activation from `acts`, and each target's mean from the targets. So the bias is not penalised.
-# 3. Solve once for all targets: $W = (X^\top X + \texttt{l2} \cdot I)^{-1} X^\top Y$, with $X$ and $Y$ centred.
+# 3. Solve once for all targets: $W = (X^\top X + \lambda I)^{-1} X^\top Y$, with $X$ and $Y$ centred. The price $\lambda$ is `l2`.
 # 4. The bias makes up for the centring: mean target minus weight · mean activation.
 #
 # Return a `LinearProbe` with `weight` `[square state d_model]` and `bias` `[square state]`. Then `probe(acts)` is `[position square state]`.
@@ -496,8 +498,10 @@ assert (bag_black_white[1] > black_white[1].max() + 0.1).all()
 # Whose discs can I flip? For the rules it does not matter who is black. It matters which discs are **mine** and which are **yours**. And this changes with every move:
 #
 # ```text
-#   after move 20, black to move      ● black = mine       ○ white = yours
-#   after move 21, white to move      ● black = yours      ○ white = mine
+#   after move 20, black to move    ● = mine     ○ = yours
+#   after move 21, white to move    ● = yours    ○ = mine
+#
+#   ● black    ○ white
 # ```
 #
 # A network that keeps *mine* and *yours* has the same information as one that keeps *black* and *white*. But to get from one to the other you must know whose turn it is, and exchange two states on every second move. A linear probe cannot do that.

@@ -221,8 +221,11 @@ assert 0.1 < floor < 0.6 and (errors["null"] - errors["perfect player"]).mean().
 # So turn the question round. Do not predict the board from the stream. Predict **the stream from the board**:
 #
 # ```text
-#    probe           stream  ─►  board         "which direction tells me what e6 is?"
-#    forward model   board   ─►  stream        "how does the stream change if e6 turns, and all else stays?"
+#   probe            stream  ─►  board
+#                    "which direction tells me what e6 is?"
+#
+#   forward model    board   ─►  stream
+#                    "what changes if e6 turns, and all else stays?"
 # ```
 #
 # "And all else stays" is the point. Discs turn in rows: where e6 is mine, e5 and e7 are more often mine, too. The difference of two class means holds them all. A regression on **all squares jointly** takes them apart.
@@ -236,7 +239,7 @@ assert 0.1 < floor < 0.6 and (errors["null"] - errors["perfect player"]).mean().
 #
 # 1. Describe each board by two numbers for each square: its colour (1 where `MINE`, −1 where `YOURS`, 0 where `EMPTY`), and whether it is taken (1 or 0). Together `[position 2·square]`.
 # 2. Centre these features, and `resid` too.
-# 3. Solve for all dimensions of the stream at once: $C = (F^\top F + \texttt{l2} \cdot I)^{-1} F^\top R$, which is `[2·square d_model]`.
+# 3. Solve for all dimensions of the stream at once: $C = (F^\top F + \lambda I)^{-1} F^\top R$, which is `[2·square d_model]`. The price $\lambda$ is `l2`.
 # 4. From −1 to 1 the colour changes by **two**. So the effect of a square is twice its colour coefficient.
 #
 # The penalty is needed: how many squares are taken also follows from other features, for example from the move number.
@@ -1389,10 +1392,13 @@ assert (top_n["moves, tuned lens"][:6] > top_n["moves, logit lens"][:6]).all() a
 # An edit adds something made up. **Patching** uses only real activations: run the network on one game, and at one layer and one position take the stream from a run on *another* game ([Vig et al. 2020](https://arxiv.org/abs/2004.12265); [Meng et al. 2022](https://arxiv.org/abs/2202.05262)). If the moves change over, then what makes the difference went through that place.
 #
 # ```text
-#   source      d3 c5 d6 E3 c4 f4 ...   ─►  what is legal after the source's last move
-#   tokens      d3 c5 d6 F5 c4 f4 ...   ─►  what is legal here; one earlier move differs
-#                        │
-#   patched     the run on tokens, with the stream at (layer, pos) from the run on source
+#   source     d3 c5 d6 E3 c4 f4 ...   ─►  its legal moves
+#   tokens     d3 c5 d6 F5 c4 f4 ...   ─►  other legal moves
+#                       │
+#              one earlier move differs
+#
+#   patched    the run on tokens, with the stream of one place,
+#              (layer, pos), from the run on source
 # ```
 
 # %% [markdown]
