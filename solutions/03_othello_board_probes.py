@@ -468,7 +468,7 @@ plots.plot_lines_by_layer(
 # <details>
 # <summary>The figure as it should look</summary>
 #
-# ![Two flat lines, both below the dashed lines of the list of moves](figures/03_black_white.png)
+# ![Two flat lines, all squares near 0.7 and occupied squares near 0.5, each below the dashed line of the list of moves](figures/03_black_white.png)
 #
 # </details>
 
@@ -677,7 +677,7 @@ plots.plot_lines(
 # <details>
 # <summary>The figure as it should look</summary>
 #
-# ![Both lines fall in the course of the game, the network's more slowly at first](figures/03_by_stage.png)
+# ![Two lines that fall in the course of the game; the network's stays above that of the list of moves](figures/03_by_stage.png)
 #
 # </details>
 
@@ -861,7 +861,7 @@ assert 0.88 < rates["the illegal favourite"][0] < 0.95
 assert 0.07 < rates["other illegal empty squares"][0] < 0.10 < rates["the same, board of another game"][0] < 0.14
 
 # %% [markdown]
-# One of them, with few squares wrong:
+# One of the illegal favourites, with few squares believed wrongly:
 
 # %%
 n_wrong = (believed != boards_illegal).sum(dim=1)  # [position]
@@ -1162,7 +1162,7 @@ print(
 assert cosines[:, 1].max() < -0.65 and loose.max() > -0.4 and cosines[:, 1].mean() < loose.mean() - 0.03
 
 # %% [markdown]
-# With the loose penalty some squares look almost unrelated. In directions where the activations hardly vary, a weight is left to chance, and the accuracy does not notice. If you care about a *direction*, as chapter 04 will, ask how steady it is.
+# With the loose penalty, the two directions of some squares are far from opposite. In directions where the activations hardly vary, a weight is left to chance, and the accuracy does not notice. If you care about a *direction*, as chapter 04 will, ask how steady it is.
 
 # %% [markdown]
 # ## Optional: watch one learn
@@ -1391,7 +1391,7 @@ plots.plot_lines_by_layer(
 # <details>
 # <summary>The figure as it should look</summary>
 #
-# ![Two lines: the network's falls to almost nothing, the untrained twin's stays high](figures/03_history.png)
+# ![Two lines that start at 0.4: the network's falls to almost nothing, the untrained twin's stays](figures/03_history.png)
 #
 # </details>
 

@@ -809,7 +809,7 @@ plots.plot_lines_by_layer(
 # <details>
 # <summary>The figure as it should look</summary>
 #
-# ![Dose 1 starts near 1 and falls to about one half; doses 2 and 3 stay higher; without an edit the line is near 0](figures/04_hold.png)
+# ![Dose 1 starts near 1 and falls to 0.4; doses 2 and 3 stay above 0.7; without an edit the line is near 0](figures/04_hold.png)
 #
 # </details>
 
@@ -1031,7 +1031,7 @@ assert shares["as many right discs turned"] < shares["wrong discs put right"] - 
 assert shares["wrong discs put right"] > 1.6 * max(value for name, value in shares.items() if "put" not in name)
 
 # %% [markdown]
-# One of them. Look at the wrong disc first: with it turned, the illegal move *would be* legal.
+# One of the cured positions. Look at the wrong disc first: with it turned, the illegal move *would be* legal.
 
 # %%
 played = token_squares()[favourite[illegal] - 1]  # [position]: the square of the illegal favourite
