@@ -413,7 +413,7 @@ check(bootstrap_interval)
 # </details>
 
 # %% [markdown]
-# **Look at it.** How often does a 95 % interval hold the truth? Here the truth is known: each group of 40 examples has its own chance of success, around 0.7. If the interval is honest, about 95 of 100 repetitions hold 0.7.
+# **Look at it.** How often does a 95 % interval hold the truth? Here the truth is known: each group of 40 examples has its own chance of success, around 0.7. If the interval is honest, about 95 of 100 repetitions hold 0.7. *Predict first:* how many do if single examples are drawn?
 
 # %%
 generator = torch.Generator().manual_seed(SEED)
@@ -1360,7 +1360,7 @@ check(online_codelength)
 # </details>
 
 # %% [markdown]
-# **Look at it.** Sentiment and its control, at layer 2, over the single-piece words in one sentence. With one bit for each label, 2,222 bits.
+# **Look at it.** Sentiment and its control, at layer 2, over the single-piece words in one sentence. With one bit for each label, 2,222 bits. *Predict first:* will the control cost as much, less or more?
 
 # %%
 ENDS = [64, 128, 256, 512, 1024, 2222]

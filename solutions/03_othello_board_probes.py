@@ -256,7 +256,7 @@ assert rates["its untrained twin"][0] < 0.10 and 0.38 < rates["any empty square"
 #
 # 1. Turn each square into three numbers, 1 for its state and 0 for the others: `[position square state]`. Keep three also where a state never occurs.
 # 2. Centre: subtract the mean activation from `acts`, and each target's mean from the targets. So the bias is not penalised.
-# 3. Solve once for all targets: $W = (X^\top X + \lambda I)^{-1} X^\top Y$, with $X$ and $Y$ centred. The price $\lambda$ is `l2`.
+# 3. Solve once for all targets: $W = (X^\top X + \lambda I)^{-1} X^\top Y$, with $X$ and $Y$ centred. The penalty $\lambda$ is `l2`.
 # 4. The bias makes up for the centring: mean target minus weight · mean activation.
 #
 # Return a `LinearProbe` with `weight` `[square state d_model]` and `bias` `[square state]`. Then `probe(acts)` is `[position square state]`.

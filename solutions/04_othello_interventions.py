@@ -239,7 +239,7 @@ assert 0.1 < floor < 0.6 and (errors["null"] - errors["perfect player"]).mean().
 #
 # 1. Describe each board by two numbers for each square: its colour (1 where `MINE`, −1 where `YOURS`, 0 where `EMPTY`), and whether it is taken (1 or 0). Together `[position 2·square]`.
 # 2. Centre these features, and `resid` too.
-# 3. Solve for all dimensions of the stream at once: $C = (F^\top F + \lambda I)^{-1} F^\top R$, which is `[2·square d_model]`. The price $\lambda$ is `l2`.
+# 3. Solve for all dimensions of the stream at once: $C = (F^\top F + \lambda I)^{-1} F^\top R$, which is `[2·square d_model]`. The penalty $\lambda$ is `l2`.
 # 4. From −1 to 1 the colour changes by **two**. So the effect of a square is twice its colour coefficient.
 #
 # The penalty is needed: how many squares are taken also follows from other features, for example from the move number.
@@ -462,7 +462,7 @@ assert all(both[0][s] > 0.05 and both[1][s] < 0.02 for s in (e2, g4))
 # %% [markdown]
 # ## Which layer, how far?
 #
-# One position proves nothing. There are two settings to choose, layer and dose. Choose them on the 200 validation cases, and report on the others (Exercise 2.7).
+# One position proves nothing. There are two settings to choose, layer and dose. Choose them on the 200 validation cases, and report on the others (Exercise 2.7). *Predict first:* in which layer is the edit best, and at the natural size, below it or above?
 
 # %%
 DOSES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0]  # in natural sizes
