@@ -692,7 +692,7 @@ for name, acts in zip(("embed", "layer 2"), acts_types, strict=True):
 
 # %% tags=["solution"]
 assert len(types) == 2222
-assert all(0.93 < task < 1 and 0.29 < gain < 0.39 for task, gain in zip(tasks, found, strict=True))
+assert all(0.93 < task <= 1 and 0.29 < gain < 0.39 for task, gain in zip(tasks, found, strict=True))
 
 # %% [markdown]
 # **Read it.** The task is nearly perfect, because every word was seen. The control says how little that means: with labels drawn by lot, the same probe is right for about two thirds of the test examples. What is left, about a third, is sentiment.
