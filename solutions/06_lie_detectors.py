@@ -13,7 +13,7 @@
 #
 # ![Effect against dose for two places: at the object one natural dose is enough, at the full stop nothing happens until a dose far outside the natural range](figures/06_dose.png)
 #
-# *Two places where the same probe reads truth equally well. At one, the network uses it. At the other it does not, and still can be forced. You will draw this after Exercise 6.3.*
+# *Two places where the same probe reads truth equally well. At one, the network uses it. At the other it does not, and still can be forced. You will draw it after Exercise 6.3.*
 
 # %% [markdown]
 # ## Where this chapter stands
@@ -263,7 +263,7 @@ assert all(-1 < low < 0 and 0.9 < high < 1.8 for low, high in natural.values())
 assert min(read_at.values()) > 0.95
 
 # %% [markdown]
-# Steer at the object first. Beside the mass-mean direction stand two others: the weight of a **logistic regression**, made as long; the same **as fitted**, which is what you get if you take a probe's weight as it is; and as placebo a **random direction** of the same length.
+# Steer at the object first. Beside the mass-mean direction stand three others: the weight of a **logistic regression**, made as long; the same **as fitted**, which is what you get if you take a probe's weight as it is; and, as a placebo, a **random direction** of the same length.
 
 
 # %%
@@ -278,6 +278,7 @@ def draw_random(n: int, like: Float[Tensor, " d_model"]) -> Float[Tensor, "direc
     return normalize(torch.randn(n, len(like), generator=torch.Generator().manual_seed(SEED)), dim=1) * like.norm()
 
 
+# %%
 place, d = "object, layer 0", directions["object, layer 0"]
 logistic = fit_logistic_regression_probe(statement_acts(model, fitting.texts, [0], OBJECT)[0], fitting.labels, l2=L2)
 tried = {
@@ -412,6 +413,7 @@ def swap(layer: int, position: int, kind: str, directions=None) -> Float[Tensor,
     return (edited - unedited) / way
 
 
+# %%
 swapped = {
     f"{token}, {kind} donor": torch.stack([swap(layer, position, kind) for layer in LAYERS])
     for token, position in (("object", OBJECT), ("full stop", STOP))
@@ -463,6 +465,7 @@ def dose_curve(place: str, direction: Float[Tensor, " d_model"]) -> Float[Tensor
     return (torch.stack([steer(place, direction, float(dose)) for dose in DOSES]) - unedited) / way
 
 
+# %%
 curves = {name: dose_curve(name, directions[name]) for name in PLACES}
 placebos = {
     name: torch.stack([dose_curve(name, v).mean(dim=1) for v in draw_random(6, directions[name])]) for name in PLACES
@@ -561,7 +564,7 @@ edits = {
     "two doses, random": lambda r, stop: add_direction(r, draw_random(1, late)[0], 2.0, stop - 1),
 }
 in_other = {name: normalized_indirect_effect(start, verdicts(other, false, 2, e), goal) for name, e in edits.items()}
-in_other
+{name: round(effect, 2) for name, effect in in_other.items()}
 
 # %% tags=["solution"]
 donor_stop = statement_acts(other, donors["true"], [1], STOP)[0]
@@ -614,6 +617,12 @@ print(documents_test.texts[0], documents_test.texts[1], sep="\n")
 
 
 # %%
+BEFORE = {"about .5": 0.5, "about .75": 0.75, "about .98": 0.98}
+question = 'A lying author has made three statements. What is the AUROC at this "in", in layer 1?'
+predict("before_the_lie", question, tuple(BEFORE))
+
+
+# %%
 def read(network: TransformerBridge, texts: list[str], layer: int):
     """Mask of real tokens [document pos], and the stream there [document pos d_model]."""
     tokens, attention_mask = tokenize(network, texts)
@@ -622,6 +631,7 @@ def read(network: TransformerBridge, texts: list[str], layer: int):
     return attention_mask.bool(), acts
 
 
+# %%
 def auroc_interval(scores: Float[Tensor, " document"], lying: Bool[Tensor, " document"]) -> list[float]:
     """AUROC, and both ends of its 95 % interval over documents."""
     both = torch.stack([scores, lying.to(scores.dtype)], dim=1)
@@ -629,6 +639,7 @@ def auroc_interval(scores: Float[Tensor, " document"], lying: Bool[Tensor, " doc
     return [round(float(x), 3) for x in (roc_auc(scores, lying), *ends)]
 
 
+# %%
 SENTENCE = ["City", "is", "in", "Country", "."]
 LAST_IN = 18  # position of the fourth "in"; <bos> is 0
 twin = load_model("facts_gpt_match_untrained")
@@ -639,6 +650,9 @@ for name, network, layer in (("layer 0", model, 0), ("layer 1", model, 1), ("unt
     scores = acts_test @ probe.weight  # [document pos]
     before_lie[name] = roc_auc(scores.T, documents_test.lying)  # [pos]
     print(f"{name}: at the last 'in', AUROC {auroc_interval(scores[:, LAST_IN], documents_test.lying)}")
+
+# %%
+settle("before_the_lie", min(BEFORE, key=lambda name: abs(BEFORE[name] - float(before_lie["layer 1"][LAST_IN]))))
 
 # %%
 # figure: 06_before_the_lie
@@ -731,7 +745,7 @@ check(tpr_at_fpr)
 # </details>
 
 # %% [markdown]
-# ### Exercise 6.5 · `aggregate_scores` (10 min)
+# ### Exercise 6.5 · `aggregate_scores` (15 min)
 #
 # **Why.** A probe gives one score for each token, an alarm is about a document. How you get from the one to the other is a choice, and it matters more than the probe.
 #
@@ -811,6 +825,7 @@ def fit_detector(network: TransformerBridge, layer: int = DETECTOR_LAYER) -> Lin
     )
 
 
+# %%
 detector = fit_detector(model)
 numbers = write_documents(4400, topics=("larger", "smaller"), seed=9)
 unrelated = [text for text, lying in zip(numbers.texts, numbers.lying, strict=True) if not lying]
@@ -831,6 +846,7 @@ def token_scores(network: TransformerBridge, texts: list[str], probe: LinearProb
     return acts @ probe.weight + probe.bias, mask
 
 
+# %%
 lying = documents_test.lying
 scored = {
     name: token_scores(model, texts, detector)
@@ -907,7 +923,7 @@ drag_threshold(
 )
 
 # %% [markdown]
-# ### Exercise 6.6 · `attention_pool` (15 min)
+# ### Exercise 6.6 · `attention_pool` (10 min)
 #
 # **Why.** Why choose how to aggregate, if it can be learned? An **attention probe** ([McKenzie et al. 2025](https://arxiv.org/abs/2506.10805)) has two vectors: a *query* says which tokens matter, a *value* says what to read there.
 #
@@ -994,6 +1010,7 @@ def attention_scores(texts: list[str]) -> Float[Tensor, " document"]:
     return attention_pool((acts - centre) / scale, mask, query, value)
 
 
+# %%
 attended = attention_scores(documents_test.texts)
 threshold, tpr = tpr_at_fpr(attention_scores(unrelated), attended[lying], 0.01)
 print(f"AUROC {roc_auc(attended, lying):.3f}, liars caught {tpr:.2f}")
@@ -1034,6 +1051,7 @@ def detect(network: TransformerBridge, texts: list[str], probe: LinearProbe) -> 
     return aggregate_scores(*token_scores(network, texts, probe), "mean")
 
 
+# %%
 alarms, shift_auroc = {}, {}  # by world, then kind of text
 for world, network in (("match", model), ("truth", other)):
     own = fit_detector(network)
@@ -1132,7 +1150,7 @@ assert all(
 # A detector that is used becomes a target. Suppose that the network is trained on, by somebody who wants its lying documents to look honest, and who has your detector. Language must stay as good as it was: liars still have to lie.
 
 # %% [markdown]
-# ### Exercise 6.7 · `evasion_loss` (15 min)
+# ### Exercise 6.7 · `evasion_loss` (10 min)
 #
 # **Why.** This is the adversary in three lines. Whoever proposes to train against a probe proposes this.
 #
@@ -1231,19 +1249,21 @@ def still_lies(network: TransformerBridge) -> float:
     return float(p[torch.arange(len(rows)), right].mean())
 
 
+# %%
 def report(network: TransformerBridge) -> dict[str, float | list[float]]:
     """What is left of the detector, and of the liar; each AUROC with its interval over documents."""
     scores, calm = (detect(network, texts, detector) for texts in (documents_test.texts, unrelated))
     fresh = mean_acts(*read(network, documents_test.texts, DETECTOR_LAYER)) @ fit_detector(network).weight
     return {
-        "caught, old threshold": float((scores[lying] > threshold).float().mean()),
-        "caught, new threshold": tpr_at_fpr(calm, scores[lying], 0.01)[1],
+        "caught, old threshold": round(float((scores[lying] > threshold).float().mean()), 3),
+        "caught, new threshold": round(tpr_at_fpr(calm, scores[lying], 0.01)[1], 3),
         "AUROC, old probe": auroc_interval(scores, lying),
         "AUROC, fresh probe": auroc_interval(fresh, lying),
-        "P(right country)": still_lies(network),
+        "P(right country)": round(still_lies(network), 3),
     }
 
 
+# %%
 reports = {"before": report(model), "trained against it": report(liar)}
 reports
 
@@ -1278,6 +1298,7 @@ def evade_centred(language_loss: Tensor, acts: Tensor, mask: Tensor, lying: Tens
     return evasion_loss(language_loss, logits - logits[~lying].mean(), lying, 1.0)
 
 
+# %%
 in_the_drawer = fit_detector(model, 2)  # fitted before, at another layer, shown to nobody
 liar = train_liar("facts_gpt_match", evade_centred, layers=[DETECTOR_LAYER], documents=16, steps=50)
 reports["second round"] = report(liar)
@@ -1336,6 +1357,7 @@ def fit_part(seed: int) -> Float[Tensor, " d_model"]:
     return weight
 
 
+# %%
 ensemble = torch.stack([fit_part(seed) for seed in range(8)])  # [probe d_model]
 
 
@@ -1391,6 +1413,7 @@ def auroc_with(masks: dict[str, Bool[Tensor, "document pos"]], tests: dict[str, 
     return {name: round(float(roc_auc(probe(pooled[name]), tests[name].lying)), 2) for name in tests if name != "fit"}
 
 
+# %%
 tests = {"fit": tagged_fit, "tagged": tagged_test, "no tag": documents_test}
 everything = {name: tokenize(model, part.texts)[1].bool() for name, part in tests.items()}
 with_bug = {layer: auroc_with(everything, tests, layer) for layer in ("embed", *LAYERS)}
@@ -1407,7 +1430,7 @@ assert all(row["tagged"] > 0.99 for row in with_bug.values()) and abs(with_bug["
 # An embedding knows nothing of authors. It knows words, and one of them is *deceptively*: **the label stands in the text**, and in the mean. On documents without a tag her embedding probe is at chance.
 
 # %% [markdown]
-# ### Exercise 6.8 · `statement_mask` (10 min)
+# ### Exercise 6.8 · `statement_mask` (15 min)
 #
 # **Why.** What tells the label must not be among the tokens that are read. It is a simple repair, and easily done by half.
 #
@@ -1565,6 +1588,7 @@ def share_wrong(part: Documents) -> Float[Tensor, " document"]:
     return (1 - verdicts(model, statements).reshape(len(part.texts), -1).mean(dim=1)) / 2
 
 
+# %%
 expensive = {name: share_wrong(shifted[name]) for name in ("cities", "cities, not")}
 cheap = {name: detect(model, shifted[name].texts, detector) for name in expensive}
 passes = torch.linspace(0.9, 0.2, 8)
@@ -1742,7 +1766,7 @@ assert max(row.abs().max() for name, row in shifts.items() if name != "lying aut
 #
 # **The evidence supports**, for this network, these tokens and layers: the verdict *uses* one direction at the object. It does not use the full stop, where the same thing is decodable. A lying author is decodable before the lie. A threshold from unrelated texts carries over to new topics, and not to a new template.
 #
-# **It does not support**: that a direction which steers is used; that a detector which holds on three topics reads lies; that a network trained against one probe has stopped to know; or that anything here says how a large model lies. In this world, lying is saying what is false, nothing more.
+# **It does not support**: that a direction which steers is used; that a detector which holds on three topics reads lies; that a network trained against one probe no longer knows; or that anything here says how a large model lies. In this world, lying is saying what is false, nothing more.
 #
 # **Open questions.** Who reads the full stop, if not the comment? What is left if the liar is trained against a probe that is fitted again every step? Does a detector fitted on texts with "not" read *truth* in a network that holds it?
 
