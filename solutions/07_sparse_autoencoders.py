@@ -163,6 +163,7 @@ def draw_features(n: int, p: float, generator: torch.Generator) -> Float[Tensor,
     return there * torch.rand(n, N_FEATURES, generator=generator)
 
 
+# %%
 def train_toy(p: float) -> list[tuple[str, Float[Tensor, "feature hidden"]]]:
     """Train a toy model; its weights on the way, by name of the step."""
     generator = torch.Generator().manual_seed(SEED)
@@ -213,7 +214,7 @@ sae_plots.plot_superposition(
 # <details>
 # <summary>The figure as it should look</summary>
 #
-# ![Five arrows that form a regular pentagon](figures/07_superposition.png)
+# ![Five arrows from the centre of a circle, 72 degrees apart: five features in two dimensions](figures/07_superposition.png)
 #
 # </details>
 
@@ -233,7 +234,7 @@ sae_plots.plot_superposition(
 # **Write** the encoder. `acts` `[batch d_model]` become `latents` `[batch d_sae]`:
 #
 # 1. Take `b_dec` away, the decoder's bias, multiply with `W_enc` `[d_model d_sae]`, add `b_enc`. These are the **pre-activations**.
-# 2. `k` is `None`: relu, and that is all ([Bricken et al. 2023](https://transformer-circuits.pub/2023/monosemantic-features)).
+# 2. `k` is `None`: relu, and that is all ([Bricken et al. 2023](https://transformer-circuits.pub/2023/monosemantic-features/index.html)).
 # 3. `k` is a number from 1 to `d_sae`: in each vector only the `k` largest pre-activations stay, at their places, and all others become 0 ([Gao et al. 2024](https://arxiv.org/abs/2406.04093)). Relu here, too: where fewer than `k` are above 0, fewer than `k` latents are active. Largest means largest, not farthest from 0.
 #
 # No two pre-activations of the checks are equal, so you need not think about ties.
@@ -348,7 +349,7 @@ check(sae_decode)
 # </details>
 
 # %% [markdown]
-# **Try it on the toy.** Its hidden vectors are sums of few of five directions, and you know which. An SAE with eight latents sees the hidden vectors only. Trained with one latent at a time, and with two: does it find the five?
+# **Look at it.** The toy's hidden vectors are sums of few of five directions, and you know which. An SAE with eight latents sees the hidden vectors only. Trained with one latent at a time, and with two: does it find the five?
 
 
 # %%
@@ -358,6 +359,7 @@ def draw_hidden(n: int, generator: torch.Generator) -> Float[Tensor, "vector hid
     return features[(features > 0).any(dim=1)] @ toy
 
 
+# %%
 def train_on_toy(loss, k: int | None, d_sae: int = 8, steps: int = 1200) -> dict[str, Tensor]:
     """Train an SAE on the toy's hidden vectors: loss(acts, latents, reconstruction, W_dec)."""
     generator = torch.Generator().manual_seed(SEED)
@@ -378,11 +380,13 @@ def squared_error(acts: Tensor, latents: Tensor, reconstruction: Tensor, W_dec: 
     return (acts - reconstruction).square().sum(dim=1).mean()
 
 
+# %%
 def best_cosines(w: dict[str, Tensor]) -> Float[Tensor, " feature"]:
     """For each of the five true directions the cosine with the nearest decoder row."""
     return cosine_similarity(toy[:, None], w["W_dec"][None], dim=-1).amax(dim=1)
 
 
+# %%
 with_k = {k: train_on_toy(squared_error, k) for k in (1, 2)}
 fresh = draw_hidden(20_000, torch.Generator().manual_seed(99))
 for k, w in with_k.items():
@@ -397,9 +401,9 @@ assert best_cosines(with_k[1]).min() > 0.99 and best_cosines(with_k[2]).min() < 
 # **Read it.** One latent at a time finds **all five directions, without a single label**. It explains a little less of the variance, because now and then two features meet. Two at a time explain all of it: any two directions span a plane. And they are the *wrong* ones. Keep this in mind for later: *a better reconstruction, by worse directions.*
 
 # %% [markdown]
-# ### Exercise 7.4 · `sae_loss` (15 min)
+# ### Exercise 7.4 · `sae_loss` (10 min)
 #
-# **Why.** A penalty on the sum of latents (L1) makes them sparse. But an optimiser can lower it for free: make every latent half as large and every decoder row twice as long. The reconstruction is the same, the penalty is halved, and nothing became sparser. [Bricken et al. 2023](https://transformer-circuits.pub/2023/monosemantic-features) keep the rows at length 1 for that reason. [Conerly et al. 2024](https://transformer-circuits.pub/2024/april-update/index.html) let them be, and weigh each latent by the length of its row. You do the second.
+# **Why.** A penalty on the sum of latents (L1) makes them sparse. But an optimiser can lower it for free: make every latent half as large and every decoder row twice as long. The reconstruction is the same, the penalty is halved, and nothing became sparser. [Bricken et al. 2023](https://transformer-circuits.pub/2023/monosemantic-features/index.html) keep the rows at length 1 for that reason. [Conerly et al. 2024](https://transformer-circuits.pub/2024/april-update/index.html) let them be, and weigh each latent by the length of its row. You do the second.
 #
 # **Write** the loss of a whole batch:
 #
@@ -473,6 +477,7 @@ def plain_l1(acts: Tensor, latents: Tensor, reconstruction: Tensor, W_dec: Tenso
     return squared_error(acts, latents, reconstruction, W_dec) + 0.05 * latents.sum(dim=1).mean()
 
 
+# %%
 sizes, lengths = [], []
 for name, loss in {
     "with lengths": lambda acts, latents, back, W_dec: sae_loss(acts, latents, back, W_dec, 0.05),
@@ -493,7 +498,7 @@ assert lengths[0] < 1.3 < 2 < lengths[1] and sizes[1] < 0.6 * sizes[0]
 # A penalty has a second flaw: it pulls on every latent that is on, also on the right ones, so the reconstruction comes out too small. Keeping the `k` largest has no such pull. But why should every vector need the same number?
 
 # %% [markdown]
-# ### Exercise 7.5 · `batch_topk` (15 min)
+# ### Exercise 7.5 · `batch_topk` (10 min)
 #
 # **Why.** BatchTopK ([Bussmann et al. 2024](https://arxiv.org/abs/2412.06410)) fixes how many latents a vector has *on average*. In training the whole batch competes. But then what a vector is encoded to depends on its neighbours, which you cannot want when you use the SAE. So for use there is one fixed threshold, found in training: about the smallest latent that got through.
 #
@@ -667,6 +672,13 @@ check(explained_variance)
 # **Our answer.** A wrong size and a wrong offset. A reconstruction of half the size has a correlation of 1, and so has one that is shifted. The blocks that come after the layer get the vectors as they are, half as large or shifted. Shrinking is what an L1 penalty does to latents, so this is a mistake that matters here.
 
 # %%
+predict(
+    "untrained",
+    "Which SAEs explain more of their stream, with 16 latents: those of the trained network, or of the untrained one?",
+    ("the trained network's", "the untrained network's", "about the same"),
+)
+
+# %%
 l0, explained = {}, {}
 for name, one in saes.items():
     latents = one.encode(acts[test])
@@ -675,7 +687,12 @@ for name, one in untrained_saes.items():
     latents = one.encode(twin_acts[test])
     l0[f"untrained {name}"] = float(mean_l0(latents))
     explained[f"untrained {name}"] = float(explained_variance(twin_acts[test], one.decode(latents)))
-explained
+{name: round(share, 2) for name, share in explained.items()}
+
+# %%
+ahead = explained["topk_1024_16"] - explained["untrained topk_1024_16"]
+outcomes = ("the untrained network's", "about the same", "the trained network's")
+settle("untrained", outcomes[1 + (ahead > 0.02) - (ahead < -0.02)])
 
 # %%
 # figure: 07_explained
@@ -707,7 +724,7 @@ assert min(v for n, v in explained.items() if n.startswith("untrained")) > 0.91
 # %% [markdown]
 # **Read it.** More latents explain more: .75 with 16, .95 with 128. The L1 penalty of `standard` pays for its sparsity: with more than 130 latents on, it explains as much as `topk` with 16 to 32. That is the shrinking of Exercise 7.4. JumpReLU lies between; ours had little time to learn its thresholds.
 #
-# And look at the grey line. With as many latents on, **the SAEs of an untrained network explain more than any other**: .92 with 16 latents. Nobody has learned anything there. [Heap et al. 2025](https://arxiv.org/abs/2501.17727) found the same in language models: SAEs of random networks look fine. A stream that holds little more than *which move was just played* is easy to take apart.
+# And look at the dashed line. With as many latents on, **the SAEs of an untrained network explain more than any other**: .92 with 16 latents. Nobody has learned anything there. [Heap et al. 2025](https://arxiv.org/abs/2501.17727) found the same in language models: SAEs of random networks look fine. A stream that holds little more than *which move was just played* is easy to take apart.
 
 # %% [markdown]
 # Explained variance weighs every direction by how much the stream varies along it. The network need not do so. It may read from a direction in which hardly anything moves, and ignore one in which much does. The second measure asks the network.
@@ -786,6 +803,7 @@ def token_losses(edit) -> Float[Tensor, " token"]:
     return losses[states.mask[:, 1:]]
 
 
+# %%
 mean = acts[train].mean(dim=0)
 clean = token_losses(lambda resid: resid)
 ablated = {"mean": token_losses(lambda resid: mean.expand_as(resid)), "zeros": token_losses(torch.zeros_like)}
@@ -825,7 +843,7 @@ predict(
 # %% [markdown]
 # ### Exercise 7.8 · `board_coverage` (20 min)
 #
-# **Why.** Karvonen et al. ([2024](https://arxiv.org/abs/2408.00113)) ask of each property of the board, such as *"d3 holds one of mine"*: is there **one** latent that fires when it holds, and only then? That is the promise of a sparse autoencoder, in a number. It is also a trap. Among a thousand latents there is always one that fits by luck, so whatever is chosen must be scored on positions that had no part in the choice.
+# **Why.** [Karvonen et al. 2024](https://arxiv.org/abs/2408.00113) ask of each property of the board, such as *"d3 holds one of mine"*: is there **one** latent that fires when it holds, and only then? That is the promise of a sparse autoencoder, in a number. It is also a trap. Among a thousand latents there is always one that fits by luck, so whatever is chosen must be scored on positions that had no part in the choice.
 #
 # **Write** the coverage of each property. Latents are `[position latent]`, 0 or above; properties `[position property]`, True where they hold; both for train and for test positions.
 #
@@ -915,7 +933,7 @@ check(board_coverage)
 # - a **random dictionary**: 1,024 directions drawn by lot, and a relu;
 # - the SAEs of the **untrained** network.
 #
-# Above them stands the linear probe of chapter 03, which had labels. And below, somebody who says *"yes"* at every position: his F1 is not 0.
+# Above them stands the linear probe of chapter 03, which had labels. And below, whoever says *"yes"* at every position: the F1 of that is not 0.
 
 # %%
 properties = torch.cat([boards == MINE, boards == YOURS], dim=1)  # [position property]
@@ -928,6 +946,8 @@ def keep(acts: Float[Tensor, "batch pos d_mlp"], hook: object) -> None:
 
 with torch.no_grad():
     model.run_with_hooks(games, attention_mask=states.mask, fwd_hooks=[(f"blocks.{LAYER}.mlp.hook_post", keep)])
+
+# %%
 axes = torch.linalg.svd(acts[train] - mean, full_matrices=False).Vh  # [component d_model]
 lot = normalize(torch.randn(1024, len(mean), generator=torch.Generator().manual_seed(SEED)), dim=1)
 lists = {name: one.encode(acts) for name, one in saes.items()}
@@ -993,11 +1013,11 @@ sae_plots.plot_frontier(
 # %% [markdown]
 # **Read it.** Three things.
 #
-# 1. **More explained variance is not more board.** From 64 to 128 latents the SAE explains 5 % more of the stream and finds *less*: −.04, and the interval excludes 0. With more latents on, each may say less.
+# 1. **More explained variance is not more board.** From 64 to 128 latents the SAE explains .05 more of the stream's variance and finds *less* of the board: −.04, and the interval excludes 0. With more latents on, each may say less.
 # 2. **None of them finds the board.** The best reaches .57. Whoever always says *yes* has .45, a random dictionary .51, **the layer's own neurons .66**, and the probe .86. It is not nothing: with k = 64, a dozen of the 128 properties have a latent with an F1 above .8, up to .93. With k = 128, not one. [Karvonen et al. 2024](https://arxiv.org/abs/2408.00113) trained hundreds of SAEs on an Othello network, and theirs stayed far below a linear probe, too.
-# 3. **A floor is not 0.** An F1 of .52 sounds like half of the board. It is .07 above somebody who knows nothing. And the untrained network's SAEs, which explain so much, lie *below* him: their latents are on too seldom.
+# 3. **A floor is not 0.** An F1 of .52 sounds like half of the board. It is .07 above *yes*, which knows nothing. And the untrained network's SAEs, which explain so much, lie *below* that: their latents are on too seldom.
 #
-# Without the floor, the neurons and the untrained twin, this figure would tell another story. Ask for them in every paper.
+# Without the floor, the neurons and the untrained twin, this figure would tell another story. Look for them in every paper.
 
 # %% [markdown]
 # ## What are they, then?
@@ -1017,6 +1037,8 @@ kinds = {
     "one before": torch.roll(moves, 1, dims=1)[chosen],
     "turned over": ((states.boards != turned) & (before != EMPTY))[chosen],
 }
+
+# %%
 compared = {"always yes": torch.ones(len(acts), 1), "random dictionary": lists["random dictionary"]}
 compared |= {name: lists[name] for name in ("topk_1024_32", "topk_1024_128", "untrained topk_1024_32")}
 
@@ -1027,6 +1049,7 @@ def mean_coverage(latents: Float[Tensor, "position latent"], holds: Bool[Tensor,
     return float(board_coverage(latents[train], holds[train][:, often], latents[test], holds[test][:, often]).mean())
 
 
+# %%
 rates = torch.tensor([[mean_coverage(latents, holds) for holds in kinds.values()] for latents in compared.values()])
 
 # %%
@@ -1091,7 +1114,7 @@ assert by_probe[by_probe > 0].mean() - late_rates["topk_1024_32"]["legal"] < 0.0
 # **Read it.** This is what an SAE looks like where it works. **For every square there is a latent that says "one may move here"**, with an F1 of .95, as good as a linear probe that had the labels; random directions have .41. The network's output is a list of some ten moves out of 60: sparse, like the toy's features. So the dictionary finds it, and nobody asked. *Whose disc lies where* it does not find at layer 6 either.
 
 # %% [markdown]
-# **Look for yourself.** Choose an SAE and a latent. The small boards are positions in which it is strongest, and, beside them, positions from the middle of its values: *the strongest examples alone mislead* ([Bolukbasi et al. 2021](https://arxiv.org/abs/2104.07143)). The map shows the cosine of its decoder direction with the direction that turns a disc of each square from yours to mine (chapter 04).
+# **Try it.** Choose an SAE and a latent. The small boards are positions in which it is strongest, and, beside them, positions from the middle of its values: *the strongest examples alone mislead* ([Bolukbasi et al. 2021](https://arxiv.org/abs/2104.07143)). The map shows the cosine of its decoder direction with the direction that turns a disc of each square from yours to mine (chapter 04).
 
 # %%
 effects = square_effect_directions(acts[train], boards[train])  # [square d_model]
@@ -1132,6 +1155,8 @@ fit_rows, test_rows = split_groups(names, test_fraction=0.4, seed=SEED)
 fitting = write_statements("cities", 400, among=[names[i] for i in fit_rows], seed=1)
 testing = write_statements("cities", 400, among=[names[i] for i in test_rows], seed=2)
 fit_acts, test_acts = (statement_acts(facts, part.texts, [1], -2)[0] for part in (fitting, testing))
+
+# %%
 single = {}
 for name in ("topk_512_8", "topk_512_16", "batchtopk_512_16"):
     one = load_sae(f"facts_gpt_match_1/{name}")
@@ -1140,12 +1165,14 @@ for name in ("topk_512_8", "topk_512_16", "batchtopk_512_16"):
     best = int((scores - 0.5).abs().argmax())
     score = float(roc_auc(z_test[:, best], testing.labels))
     single[name] = (max(score, 1 - score), float(explained_variance(test_acts, one.decode(z_test))))
+{name: f"AUROC {auroc:.3f}, explains {share:.2f}" for name, (auroc, share) in single.items()}
+
+# %%
 probe = fit_mass_mean_probe(fit_acts, fitting.labels)
 direction = normalize(torch.randn(512, 128, generator=torch.Generator().manual_seed(SEED)), dim=1)
 by_lot = roc_auc(fit_acts @ direction.T, fitting.labels[:, None].expand(-1, 512))
 score = float(roc_auc(test_acts @ direction[int((by_lot - 0.5).abs().argmax())], testing.labels))
 print(f"probe {float(roc_auc(probe(test_acts), testing.labels)):.3f}, best of 512 by lot {max(score, 1 - score):.3f}")
-{name: f"AUROC {auroc:.3f}, explains {share:.2f}" for name, (auroc, share) in single.items()}
 
 # %% tags=["solution"]
 print(single, score)
@@ -1156,17 +1183,15 @@ assert min(share for _, share in single.values()) > 0.7 and max(share for _, sha
 # **Read it.** There is a latent that tells true from false, as well as the probe does. A success? The **best of 512 directions by lot** does it, too: at this token the match is most of what varies (chapter 05), so one of hundreds of directions is always near it. A latent for something that stands out is no merit of the SAE. And its 96 % of explained variance on documents (in its card) are about .8 here: at the token that matters, it is worse than on average.
 
 # %% [markdown]
-# ## Latents that died
+# ## Find the bug
 #
-# In training some latents are never on again: nothing pulls them back, because a latent at 0 gets no gradient. In ours there are few, because dead ones were given the error that was left over to explain ([Gao et al. 2024](https://arxiv.org/abs/2406.04093)). Here is how many are 0 in all of these positions; some of them are only rare.
+# In training some latents **die**: they fire on no input any more, and a latent at 0 gets no gradient that could wake it. Ours were woken in one way: dead latents had to explain the error that was left over ([Gao et al. 2024](https://arxiv.org/abs/2406.04093)). Here is how many of each SAE are 0 in all of these positions. Some of them are only rare.
 
 # %%
 {name: int(dead_latents(lists[name]).sum()) for name in saes}
 
 # %% [markdown]
-# ## Find the bug
-#
-# Some latents die: they fire on no input any more, and get no gradient that could wake them. Bricken et al. ([2023](https://transformer-circuits.pub/2023/monosemantic-features)) give them a new start. Each dead latent takes the direction of an input that the autoencoder reconstructs badly, drawn at random. A colleague has written the odds.
+# [Bricken et al. 2023](https://transformer-circuits.pub/2023/monosemantic-features/index.html) wake them in another way. Each dead latent takes the direction of an input that the autoencoder reconstructs badly, drawn at random. A colleague has written the odds.
 
 
 # %%
@@ -1266,9 +1291,9 @@ assert abs(odds[0] - 0.45) < 1e-3
 # The outlier is still the likeliest by far, at 0.45. But more than half of the latents now wake up elsewhere.
 
 # %% [markdown]
-# ## A threshold that is learnt
+# ## Optional: a threshold that is learned
 #
-# An L1 penalty makes latents sparse by making them small, and the small ones are too small. JumpReLU (Rajamanoharan et al. [2024](https://arxiv.org/abs/2407.14435)) separates the two questions: *whether* a latent fires is decided by a threshold, *how much* by the encoder alone. The price is a step, and a step has no useful gradient. The next two exercises are the step, and the way round it.
+# An L1 penalty makes latents sparse by making them small, and the small ones are too small. JumpReLU ([Rajamanoharan et al. 2024](https://arxiv.org/abs/2407.14435)) separates the two questions: *whether* a latent fires is decided by a threshold, *how much* by the encoder alone. The price is a step, and a step has no useful gradient. The next two exercises are the step, and the way round it.
 
 # %% [markdown]
 # ### Exercise 7.10 · `jumprelu` (5 min, optional)
@@ -1339,7 +1364,7 @@ assert 0.270 < (draws > theta + 0.1).float().mean() < 0.278
 # L0 falls, by about 0.03, and autograd knows nothing of it. For a single number, a comparison is 0 or 1 and flat everywhere but at the jump. Only the **mean over many** changes smoothly: P(pre > θ) falls by the density of `pre` at θ, so its derivative is −φ(θ), if `pre` is standard normal.
 
 # %% [markdown]
-# ### Exercise 7.11 · `l0_threshold_gradient` (10 min, optional)
+# ### Exercise 7.11 · `l0_threshold_gradient` (5 min, optional)
 #
 # **Why.** A density can be estimated: count what lies nearby. Used in place of the true gradient in the backward pass, this is a **straight-through estimate**, and it is how JumpReLU's thresholds are trained.
 #
@@ -1405,7 +1430,7 @@ print(f"estimate {estimate.item():.3f}, minus the density is {-density.item():.3
 assert -0.37 < estimate.item() < -0.335
 
 # %% [markdown]
-# ## What the evidence supports, and what it does not
+# ## What you have, and what you do not
 #
 # | claim | evidence | supported? |
 # |---|---|---|
@@ -1422,7 +1447,7 @@ assert -0.37 < estimate.item() < -0.335
 # %% [markdown]
 # ## At scale
 #
-# The same code reads published SAEs of GPT-2 ([Bloom 2024](https://www.lesswrong.com/posts/f9EgfLSurAiqRJySD/open-source-sparse-autoencoders-for-all-residual-stream)): 24,576 latents for 768 dimensions. Needs a network the first time; skipped with one line where there is none. `load_sae_if_possible("google/gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_82")` reads Gemma Scope.
+# The same code reads published SAEs ([Bloom 2024](https://www.lesswrong.com/posts/f9EgfLSurAiqRJySD/open-source-sparse-autoencoders-for-all-residual-stream)). With a network connection (`HF_HUB_OFFLINE=0 make lab`), this cell fetches **GPT-2**, 0.5 GB, and an SAE of what goes into its block 8, with 24,576 latents for 768 dimensions. Without a connection it says so. `load_sae_if_possible("google/gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_82")` reads Gemma Scope.
 
 # %%
 larger = load_if_possible("openai-community/gpt2")
