@@ -230,6 +230,13 @@ check(fit_k_sparse_probe)
 # </details>
 
 # %%
+predict(
+    "one_latent",
+    "Four questions, one of each kind. For how many is a single latent within .05 AUROC of a probe on the whole stream?",
+    ("none", "one", "two", "three or four"),
+)
+
+# %%
 KS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -243,8 +250,11 @@ def curve(task) -> tuple[Float[Tensor, " k"], float]:
     return sparse, float(roc_auc(dense(test.acts), test.labels))
 
 
+# %%
 some = {task.name: curve(task) for task in (tasks[3], tasks[9], tasks[18], tasks[26])}
 some["d4 is mine, middle, untrained network"] = curve(load_untrained_tasks()[3])
+
+# %%
 # figure: 08_sparse
 plots.plot_lines(
     {name: sparse for name, (sparse, dense) in some.items()},
@@ -264,14 +274,14 @@ plots.plot_lines(
 # </details>
 
 # %%
-{
-    name: (round(float(sparse[0]), 2), round(float(sparse[-1]), 2), round(dense, 2))
-    for name, (sparse, dense) in some.items()
-}
+n_single = sum(bool(sparse[0] > dense - 0.05) for name, (sparse, dense) in some.items() if "untrained" not in name)
+settle("one_latent", ("none", "one", "two", "three or four")[min(n_single, 3)])
+for name, (sparse, dense) in some.items():
+    print(f"{name}: one latent {sparse[0]:.2f}, 128 latents {sparse[-1]:.2f}, the stream {dense:.2f}")
 
 # %% tags=["solution"]
 print({name: ([round(float(x), 3) for x in sparse], round(dense, 3)) for name, (sparse, dense) in some.items()})
-assert some["cities: true"][0][0] > 0.95
+assert some["cities: true"][0][0] > 0.95 and n_single == 1
 assert (
     max(some["d4 is mine, middle, untrained network"][0].max(), some["d4 is mine, middle, untrained network"][1]) < 0.6
 )
@@ -285,7 +295,7 @@ assert some["the animal does it"][0][-1] > 0.95 and some["the animal does it"][1
 # %% [markdown]
 # ## A fair tournament
 #
-# Somebody who wants to deploy a detector has a **toolbox** of methods, tries them all, and takes the best. (Kantamneni et al. speak of a quiver of arrows.) Does it help to have SAE probes in it? That is another question than "which is better", and the one that counts.
+# Somebody who wants to deploy a detector has a **toolbox** of methods, tries them all, and takes the best. Does it help to have SAE probes in it? That is another question than "which is better", and the one that counts.
 #
 # | family | eight configurations of |
 # |---|---|
@@ -302,9 +312,9 @@ assert some["the animal does it"][0][-1] > 0.95 and some["the animal does it"][1
 REGIMES
 
 # %% [markdown]
-# Now there are many methods: several k, several penalties, several SAEs, and as many probes that never see an SAE. For each task one of them wins. By which score?
+# Six families of eight make 48 configurations. For each task one of them wins. By which score?
 #
-# A colleague tries the road of reporting on coins first. Fifty methods that guess, on 40 tasks with 100 validation and 100 test examples each: every score is 0.5, give or take 0.05.
+# A colleague tries her way of reporting on coins first. Fifty methods that guess, on 40 tasks with 100 validation and 100 test examples each: every score is 0.5, give or take 0.05.
 
 # %%
 coins = 0.5 + 0.05 * torch.randn(2, 40, 50, generator=torch.Generator().manual_seed(SEED))
@@ -426,7 +436,7 @@ heat_maps.plot_matrix(
 )
 
 # %% [markdown]
-# So much for one method against another. What you want to know about SAEs is something else. You have probes anyway, and choose the best for each task. **Does it help to have SAE probes among them?** [Kantamneni et al. 2025](https://arxiv.org/abs/2502.16681) think of a quiver of arrows: take the best shot with all arrows, and the best shot without the new ones, on the same task.
+# So much for one family against another. You have probes anyway, and choose the best for each task. **Does it help to have SAE probes among them?** [Kantamneni et al. 2025](https://arxiv.org/abs/2502.16681) think of a quiver of arrows: take the best shot with all arrows, and the best shot without the new ones, on the same task.
 
 # %% [markdown]
 # ### Exercise 8.4 · `quiver_gain` (10 min)
@@ -507,7 +517,7 @@ check(quiver_gain)
 # 2. A resample: from each model, draw as many of its tasks as it has, **with replacement**, and compute the statistic. No model is ever missing.
 # 3. Do that `n_resamples` times. The interval runs from the 2.5 % to the 97.5 % quantile of the statistics. All drawing is from a `torch.Generator` with this `seed`.
 #
-# Return the statistic of the gains as they are, then the two ends. The checks take the ends to be right if the length is, within 8 %, and the middle, within a sixteenth of the length.
+# Return the statistic of the gains as they are, then the two ends. Who draws in another order gets slightly other ends. The checks allow 8 % in the interval's length, and a sixteenth of the length in its middle.
 
 
 # %%
@@ -699,7 +709,7 @@ assert both[0][0] > 0.9 and 0.82 < both[0][1] < both[0][0] and both[1].max() < 0
 # %% [markdown]
 # ## Steering
 #
-# Deploying can also mean to *change* something. In chapter 04 you turned a disc inside Othello-GPT by pushing the stream along one direction. Latents invite to the same: switch off those that say *yours*, and switch on those that say *mine*.
+# Deploying can also mean to *change* something. In chapter 04 you turned a disc inside Othello-GPT by pushing the stream along one direction. Latents invite you to do the same: switch off those that say *yours*, and switch on those that say *mine*.
 
 # %% [markdown]
 # ### Exercise 8.6 · `sae_edit` (10 min)
@@ -769,7 +779,7 @@ check(sae_edit)
 # </details>
 
 # %% [markdown]
-# **Which latents?** For each square take the two, eight or 32 whose means differ most between positions where the disc is mine and where it is yours. Some speak for *mine*, some for *yours*. The ones are switched on, at their mean value times a strength; the others off. That is choosing **by activation**. The cases are those of chapter 04: a history, one disc to turn, and the legal moves on the board that results.
+# **Which latents?** For each square take the two, eight or 32 whose means differ most between positions where the disc is mine and where it is yours. Some speak for *mine*, some for *yours*. Those of the wanted side are switched on, at their mean value times a strength; those of the other side off. That is choosing **by activation**. The cases are those of chapter 04: a history, one disc to turn, and the legal moves on the board that results.
 
 # %%
 LAYER, N_CASES = 4, 400
@@ -785,6 +795,7 @@ choosing, cases = draw_edit_cases(150, seed=11), draw_edit_cases(N_CASES, seed=1
 prefixes = {id(part): cache_prefixes(model, part.tokens, part.pos, first_layer=LAYER) for part in (choosing, cases)}
 
 
+# %%
 def errors_after(part, resid: Float[Tensor, "case d_model"]) -> Float[Tensor, " case"]:
     """Errors against the moves that are legal after the disc is turned."""
     logits = continue_from(model, prefixes[id(part)], LAYER, resid)
@@ -809,7 +820,7 @@ def steer_latents(part, groups, strength: float) -> Float[Tensor, "case d_model"
 
 
 # %% [markdown]
-# Beside it: the square effects of chapter 04, fitted on the **stream**; and the same regression fitted on the **latents** and then decoded, which is what [Davis et al. 2026](https://doi.org/10.3390/ai7030092) call the SAE arm of their comparison. It is a probe that happens to live on latents. Every method chooses its strength on 150 cases, and is judged on others.
+# Beside it: the square effects of chapter 04, fitted on the **stream**; and the same regression fitted on the **latents** and then decoded, which is what [Davis et al. 2026](https://doi.org/10.3390/ai7030092), who edit a network that plays chess, call the SAE arm of their comparison. It is a probe that happens to live on latents. Every method chooses its strength on 150 cases, and is judged on others.
 
 # %%
 predict(
@@ -825,6 +836,7 @@ lot = torch.randn(effects.shape, generator=torch.Generator().manual_seed(SEED))
 lot = normalize(lot, dim=1) * effects.norm(dim=1, keepdim=True)
 
 
+# %%
 def push(directions):
     """A function from cases and strength to edited streams."""
     return lambda part, s: edit_square(prefixes[id(part)].resid[LAYER], directions, part.squares, part.to_mine, scale=s)
@@ -838,6 +850,8 @@ ways = {
 for k in (2, 8, 32):
     groups = latents_by_activation(fit_latents, fit_boards, k)
     ways[f"{k} latents by activation"] = lambda part, s, groups=groups: steer_latents(part, groups, s)
+
+# %%
 STRENGTHS = (0.25, 0.5, 1.0, 2.0, 3.0)
 result, strength_of = {"no edit": errors_after(cases, prefixes[id(cases)].resid[LAYER])}, {}
 for name, way in ways.items():
@@ -938,8 +952,11 @@ def others_moved(part, resid: Float[Tensor, "case d_model"]) -> Float[Tensor, " 
     return moved.sum(dim=1).float()
 
 
+# %%
 side = {name: others_moved(cases, way(cases, strength_of[name])) for name, way in ways.items()}
 side["no edit"] = torch.zeros(N_CASES)
+
+# %%
 # figure: 08_edits
 plots.plot_bars(
     {name: float(values.mean()) for name, values in result.items()},
@@ -991,6 +1008,8 @@ for name in ("square effects", "2 latents by activation", "2 latents by output e
     edits = [ways[name](cases, s) for s in STRENGTHS]
     damage[name] = torch.stack([others_moved(cases, edited).mean() for edited in edits])
     error[name] = torch.stack([errors_after(cases, edited).mean() for edited in edits])
+
+# %%
 # figure: 08_matched
 sae_plots.plot_frontier(
     {
@@ -1101,6 +1120,13 @@ check(find_mislabelled)
 # Flip 1 label in 10 of 300 examples, and see whether the flipped ones come out on top.
 
 # %%
+predict(
+    "mislabelled",
+    "Three tasks. In how many do latents find the flipped labels better than the stream does?",
+    ("in none", "in one or two", "in all three"),
+)
+
+# %%
 found = {}
 for task in (tasks[3], tasks[18], tasks[21]):
     rows = torch.randperm(len(task.examples.labels), generator=torch.Generator().manual_seed(SEED))[:300]
@@ -1111,8 +1137,12 @@ for task in (tasks[3], tasks[18], tasks[21]):
         found[task.name, kind] = float(roc_auc(suspicion, given != right))
 {f"{name}, {kind}": round(score, 3) for (name, kind), score in found.items()}
 
+# %%
+n_better = sum(found[name, "latents"] > found[name, "stream"] for name, kind in found if kind == "stream")
+settle("mislabelled", ("in none", "in one or two", "in one or two", "in all three")[n_better])
+
 # %% tags=["solution"]
-print(found)
+print(found, n_better)
 pairs = {name: (found[name, "stream"], found[name, "latents"]) for name, _ in found}
 assert all(0.78 < dense < 0.97 and dense > sparse - 0.02 for dense, sparse in pairs.values())
 assert pairs["positive word"][0] - pairs["positive word"][1] > 0.06
@@ -1121,10 +1151,12 @@ assert pairs["positive word"][0] - pairs["positive word"][1] > 0.06
 # **Read it.** Flipped labels come out on top, with latents as well. And with the stream they come out higher, for all three tasks: .84 against .75, .91 against .78, .94 against .92. What finds wrong labels is a good probe that has not seen them, and the better probe finds more.
 
 # %% [markdown]
-# To know whether a search for wrong labels works, you need to know where they are. So plant some.
+# ## Optional: plant wrong labels
+#
+# To know whether a search for wrong labels works, you need to know where they are. The cell above took `inject_label_noise` from `utils`. Write it yourself.
 
 # %% [markdown]
-# ### Exercise 8.9 · `inject_label_noise` (10 min, optional)
+# ### Exercise 8.9 · `inject_label_noise` (15 min, optional)
 #
 # **Why.** Label noise that moves the class balance changes two things at once: a detector could gain from the balance alone. So flip the same share in both classes, and exactly as many as you say.
 #
@@ -1187,7 +1219,7 @@ check(inject_label_noise)
 # </details>
 
 # %% [markdown]
-# ## When you do not know the question
+# ## Optional: when you do not know the question
 #
 # Somebody gives you two piles of texts. *"They differ in something. I do not know what."* There is no label to fit a probe to, but for the pile itself. Here an SAE should be at its best: its latents can be looked at, one by one.
 
@@ -1260,15 +1292,15 @@ check(rank_latents)
 
 # %%
 encoder, words_sae = load_model("minilm"), load_sae(SAES["minilm"][0])
-table_of_words = load_sentiment_words()
+sentiment = load_sentiment_words()
 generator = torch.Generator().manual_seed(SEED)
 
 
 def write_pile(nice: bool, share: float, n: int = 300) -> list[str]:
     """Sentences with nice or nasty words, in this share of them with the word yesterday."""
-    rows = ((table_of_words.valence > 0) == nice).nonzero()[:, 0]
+    rows = ((sentiment.valence > 0) == nice).nonzero()[:, 0]
     rows = rows[torch.randperm(len(rows), generator=generator)].tolist()
-    words = [table_of_words.words[i] for i in rows if not seen_in_training(table_of_words.words[i])][:n]
+    words = [sentiment.words[i] for i in rows if not seen_in_training(sentiment.words[i])][:n]
     with_it = (torch.rand(n, generator=generator) < share).tolist()
     return [
         f"They called it {w} yesterday." if late else f"They called it {w}."
@@ -1276,6 +1308,11 @@ def write_pile(nice: bool, share: float, n: int = 300) -> list[str]:
     ]
 
 
+piles = [write_pile(True, 0.7), write_pile(False, 0.1)]
+piles[0][:3], piles[1][:3]
+
+
+# %%
 def read_pieces(texts: list[str]) -> tuple[Tensor, Tensor, Tensor, list[list[str]]]:
     """Stream and latents of every piece [text pos ...], mask of word pieces, and the pieces themselves."""
     tokens, attention_mask = tokenize(encoder, texts)
@@ -1283,21 +1320,17 @@ def read_pieces(texts: list[str]) -> tuple[Tensor, Tensor, Tensor, list[list[str
     last = attention_mask.sum(dim=1, keepdim=True) - 1
     place = torch.arange(tokens.shape[1])
     mask = (place > 0) & (place < last)
-    return (
-        resid,
-        words_sae.encode(resid),
-        mask,
-        [encoder.tokenizer.convert_ids_to_tokens(row) for row in tokens.tolist()],
-    )
+    pieces = [encoder.tokenizer.convert_ids_to_tokens(row) for row in tokens.tolist()]
+    return resid, words_sae.encode(resid), mask, pieces
 
 
-piles = [write_pile(True, 0.7), write_pile(False, 0.1)]
 read = [read_pieces(pile) for pile in piles]
 on = [(latents * mask[..., None]).amax(dim=1) for _, latents, mask, _ in read]  # [text latent]
 pooled = [(resid * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True) for resid, _, mask, _ in read]
 order = rank_latents(on[0], on[1])
 
 
+# %%
 def strongest_pieces(scores: list[Float[Tensor, "text pos"]], n: int = 5) -> list[str]:
     """The word pieces with the highest mean score over both piles, of those that occur at least five times."""
     total, count = {}, {}
@@ -1341,7 +1374,7 @@ assert first_pieces == ["yesterday"] * 3 and named_by_means[0] == "yesterday"
 # The last line is the control that is often left out: **the difference of the two means, looked at in the same way, says *yesterday*, too.** The rest of its list are endings of words, which you would have to explain away; the latents name one thing each. So the gain is in reading, not in finding. Where a difference has several causes, latents list them one by one, and a single direction mixes them.
 
 # %% [markdown]
-# **Look for yourself.** The latents of some pieces of both piles. Start with the one that is nearest to the difference of means.
+# **Try it.** The latents of some pieces of both piles. Start with the one that is nearest to the difference of means.
 
 # %%
 shown = [(row, pos) for row, mask in enumerate(read[0][2][:120]) for pos in mask.nonzero()[:, 0].tolist()]
@@ -1356,9 +1389,10 @@ explore_latents({"MiniLM, layer 2": view})
 # %% [markdown]
 # ## Your recommendation
 #
-# Fill in this table from **your own** outputs above. Nobody checks it. It is what you would show to somebody who has to decide.
+# This cell makes a table of **your own** results. What it recommends hangs on one number: how large must a gain be to pay for an SAE? Set it to what it is worth to you. Nobody checks it. It is what you would show to somebody who has to decide.
 
 # %%
+WORTH_IT = 0.01  # gain in AUROC that would pay for training an SAE
 recommendation = {
     "labels, as many as you like": intervals["standard"],
     "24 labels": intervals["scarce"],
@@ -1366,10 +1400,14 @@ recommendation = {
     "3 labels in 10 wrong": intervals["noisy"],
     "other data than you fitted on": intervals["shifted"],
 }
+
+# %%
 print(f"{'situation':32} gain from SAE probes, 95 %      deploy")
 for situation, (mean, low, high) in recommendation.items():
-    verdict = "add SAE probes" if low > 0.005 else "dense probes alone" if high < 0.01 else "not decided by 27 tasks"
+    verdict = "add SAE probes" if low > WORTH_IT else "dense probes alone" if high < WORTH_IT else "not decided"
     print(f"{situation:32} {mean:+.3f} [{low:+.3f}, {high:+.3f}]    {verdict}")
+
+# %%
 steered = {name: float(values.mean()) for name, values in result.items()}
 print(
     f"{'turn a disc':32} errors {steered['square effects']:.2f} by a probe's direction, "
@@ -1393,18 +1431,28 @@ for (name, kind), score in found.items():
 calibration()
 
 # %% [markdown]
-# ## What the evidence supports, and what it does not
+# ## What you have, and what you do not
 #
-# **The evidence supports:** on 27 questions about three small networks, adding probes on one SAE's latents to a toolbox of probes on the stream gains nothing on average, in five situations, the same over three draws of examples. Latents steer Othello's board worse than a probe's direction, at every strength. They find wrong labels, and a planted shortcut; so do dense baselines.
+# **The evidence supports**: on 27 questions about three small networks, adding probes on one SAE's latents to a toolbox of probes on the stream gains nothing on average, in five situations, the same over three draws of examples. Latents steer Othello's board worse than a probe's direction, at every strength. They find wrong labels, and a planted shortcut; so do dense baselines.
 #
-# **It does not support:** "SAEs are useless." These are three small SAEs, of 512 to 2,048 latents, trained for minutes, one for each network. The intervals are about other *tasks*, not about other networks or other SAEs. And the tasks are questions that somebody could ask. An SAE is for those that nobody has asked yet, and no table of AUROCs measures that.
+# **It does not support**: "SAEs are useless." These are three small SAEs, of 512 to 2,048 latents, trained for minutes, one for each network. The intervals are about other *tasks*, not about other networks or other SAEs. And the tasks are questions that somebody could ask. An SAE is for those that nobody has asked yet, and no table of AUROCs measures that.
 #
 # **Open questions.** Does a larger SAE, or one trained on the task's own data, close the gap? Does the choice by output effect fail here because Othello's moves are facts about one position? How would you score "found something that nobody had asked for"? [Peng et al. 2025](https://arxiv.org/abs/2506.23845) argue that this is where SAEs should be judged.
 
 # %% [markdown]
+# **Question.** Item 1 of [the checklist](../chapters/checklist.md) asks: *what do training and test examples share?* Here something else has been trained, too: the SAEs. What do they share with the test examples, and whom would that favour?
+
+# %% [markdown] tags=["solution"]
+# **Our answer.** Facts-GPT's SAE has seen every name of that world, MiniLM's half of the names in the tables but none in the tasks, and Othello-GPT's other games than these. No SAE saw a label. Where names are shared, it favours the SAE: its latents were fitted to the very vectors that a probe has to generalise to. So on the Facts-GPT tasks its side had an advantage, and still gained nothing on average.
+
+# %% tags=["solution"]
+on_facts = torch.tensor([task.model == "facts_gpt_match" for task in tasks])
+assert all(abs(float(values[on_facts].mean())) < 0.005 for values in gains.values())
+
+# %% [markdown]
 # ## At scale
 #
-# With a network connection (`HF_HUB_OFFLINE=0 make lab`) this cell fetches **GPT-2**, 0.5 GB, and a published SAE of its layer 7 with 24,576 latents, and asks the first question of this chapter about nice and nasty words. Skipped with one line where there is no network. Graphics cards, clusters and more data than memory holds are on [a page of their own](../chapters/at_scale.md).
+# With a network connection (`HF_HUB_OFFLINE=0 make lab`), this cell fetches **GPT-2**, 0.5 GB, and a published SAE of its layer 7 with 24,576 latents, and asks the first question of this chapter about nice and nasty words. Without a connection it says so. Graphics cards, clusters and more data than memory holds are on [a page of their own](../chapters/at_scale.md).
 
 # %%
 larger = load_if_possible("openai-community/gpt2")
