@@ -3,8 +3,9 @@
 All three get the same notebook, with its experiments, and run the same checks. nbgrader runs it in a kernel, as
 tests/test_nbgrader.py sets it up. So does otter: its check cells are otter's, and each calls our `check`. Ours is warm,
 as it is for all but the first notebook of a class; the peers start anew for each. Where a peer is not installed, its
-row says so; otter needs an environment of its own, whose Python finds the course's packages by PYTHONPATH:
+row says so. Each needs an environment of its own; otter's Python finds the course's packages by PYTHONPATH:
 
+    python3 -m venv .venv-nbgrader && .venv-nbgrader/bin/pip install -r .ci/requirements-nbgrader.txt
     python3 -m venv .venv-otter && .venv-otter/bin/pip install otter-grader
 """
 
