@@ -43,6 +43,6 @@ def test_the_figures_that_it_takes_from_chapters_are_there(monkeypatch: pytest.M
         assert last in FIGURE.findall((ROOT / "solutions" / f"{chapter}.py").read_text(encoding="utf-8"))
 
 
-def test_the_line_that_the_learner_forgets_is_one_of_the_answers():
-    answer = build.exercise_cells(build.load_chapter("01_linear_probes"))[gallery.EXERCISE]
-    assert answer.count(gallery.MISTAKE) == 1
+def test_the_answers_that_are_checked_differ_by_one_line():
+    wrong, right = (answer.splitlines() for answer in gallery.wrong_and_right())
+    assert len(wrong) == len(right) and sum(a != b for a, b in zip(wrong, right, strict=True)) == 1

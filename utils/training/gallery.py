@@ -36,8 +36,8 @@ N_COLOURS = 128  # of a picture whose own are few
 MAX_BYTES = {"readme_check": 300_000}  # of the others: build.MAX_IMAGE_BYTES
 SEEDS = range(3)  # draws of examples, as many as the table of chapter 08 has
 LAB_SIZE, LAB_SCALE = {"width": 860, "height": 900}, 1.5
-SHOWN_HEIGHT = 520  # of the page, from the answer's cell downwards
-EXERCISE, MISTAKE = "pool_mean", "is_piece[torch.arange(len(last)), last] = False"  # left out at first
+SHOWN_HEIGHT = 460  # of the page, from the answer's cell downwards
+CHECKED, MISTAKE = ("07_sparse_autoencoders", "sae_decode"), "b_dec is left out"  # one line, which the last hint says
 NAMES = (
     "Aisha Bello", "Ali Rezaei", "Amara Okafor", "Arjun Mehta", "Bao Nguyen", "Camille Lefèvre", "Carlos Vega",
     "Clara Wagner", "Daniel Cohen", "Dmitri Volkov", "Eleni Papadopoulou", "Fatima Zahra", "Grace Mwangi", "Hana Sato",
@@ -118,14 +118,10 @@ def latents() -> bytes:
 
 
 def check() -> bytes:
-    """Chapter 01 in JupyterLab: a wrong answer, what `check` says of it, the mended answer, and all green."""
-    cell = build.exercise_cells(build.load_chapter("01_linear_probes"))[EXERCISE].splitlines()
-    right = [line for line in cell if line.strip() not in (build.BEGIN, build.END)]
-    wrong = [line for line in right if MISTAKE not in line]
-    assert len(wrong) == len(right) - 1
-    answer, asked, frames = f"# exercise: {EXERCISE}", f"check({EXERCISE})", []
+    """JupyterLab: a wrong answer, what `check` says of it, the mended answer, and all green."""
+    answer, asked, frames = f"# exercise: {CHECKED[1]}", f"check({CHECKED[1]})", []
     with tempfile.TemporaryDirectory() as folder:
-        served = serve_lab(copy_course(Path(folder)), "chapters/01_linear_probes.ipynb")
+        served = serve_lab(copy_course(Path(folder)), f"chapters/{CHECKED[0]}.ipynb")
         with open_browser() as browser, served as address:
             lab = Lab(browser.new_page(viewport=LAB_SIZE, device_scale_factor=LAB_SCALE))
             lab.open(address)
@@ -133,8 +129,8 @@ def check() -> bytes:
                 lab.command(command)
             lab.run("# setup: ")
             lab.run("start_chapter(")
-            for source, seconds in ((wrong, (3, 7)), (right, (3, 4))):
-                lab.write(answer, "\n".join(source))
+            for source, seconds in zip(wrong_and_right(), ((3, 6), (3, 4)), strict=True):
+                lab.write(answer, source)
                 frames.append((_shoot(lab, answer), seconds[0]))
                 lab.run(answer)
                 lab.run(asked)
@@ -142,6 +138,16 @@ def check() -> bytes:
                 frames.append((_shoot(lab, answer), seconds[1]))
     pngs, seconds = zip(*frames, strict=True)
     return _with_few_colours(*pngs, seconds=seconds)
+
+
+def wrong_and_right() -> list[str]:
+    """The planted answer with the mistake, and the one without, as a learner writes them."""
+    chapter, exercise = CHECKED
+    (mutant,) = [m for m in read_mutants(chapter)[0] if (m.exercise, m.feedback) == (exercise, MISTAKE)]
+    right = build.exercise_cells(build.load_chapter(chapter))[exercise]
+    markers = (build.BEGIN, build.END)
+    answers = [cell.splitlines() for cell in (mutant.apply(right), right)]
+    return ["\n".join(line for line in answer if line.strip() not in markers) for answer in answers]
 
 
 def _shoot(lab: Lab, text: str) -> bytes:
