@@ -35,8 +35,8 @@ WIDTH, HEIGHT, SCALE = 500, 380, 2  # CSS pixels, about a column of two on GitHu
 N_COLOURS = 128  # of a picture whose own are few
 MAX_BYTES = {"readme_check": 300_000}  # of the others: build.MAX_IMAGE_BYTES
 SEEDS = range(3)  # draws of examples, as many as the table of chapter 08 has
-LAB_SIZE, LAB_SCALE = {"width": 860, "height": 900}, 1.5
-SHOWN_HEIGHT = 460  # of the page, from the answer's cell downwards
+LAB_SIZE, LAB_SCALE = {"width": 940, "height": 1000}, 1.5
+SHOWN_HEIGHT = 536  # of the page, from the answer's cell downwards
 CHECKED, MISTAKE = ("07_sparse_autoencoders", "sae_decode"), "b_dec is left out"  # one line, which the last hint says
 NAMES = (
     "Aisha Bello", "Ali Rezaei", "Amara Okafor", "Arjun Mehta", "Bao Nguyen", "Camille Lefèvre", "Carlos Vega",
