@@ -20,9 +20,14 @@
 # ## Where this chapter stands
 #
 # ```text
-# datasets ── texts, labels ──┐                           ┌─► metrics ── score, interval, control ──► plots
-#                             ├─►  ACTIVATIONS ─► PROBES ─┤
-# models ── TransformerBridge ┘     resid_post    probe   └─► interventions ─► models (run again) ──► metrics
+# datasets ── texts, labels ──────────┐
+# models ──── TransformerBridge ──────┤
+#   ┌─────────────────────────────────┘
+#   └─► ACTIVATIONS ─► PROBES ─┐
+#       resid_post     probe   │
+#   ┌──────────────────────────┘
+#   ├─► metrics ── score, interval, control ─► plots
+#   └─► interventions ─► models (run again) ─► metrics
 # ```
 #
 # Capitals mark what you build here. Everything comes back later as a function in `utils`.

@@ -22,9 +22,14 @@
 # ## Where this chapter stands
 #
 # ```text
-# DATASETS ── texts, labels ──┐                           ┌─► METRICS ── score, interval, control ──► plots
-#                             ├─►  activations ─► probes ─┤
-# models ── TransformerBridge ┘     resid_post    probe   └─► interventions ─► models (run again) ──► metrics
+# DATASETS ── texts, labels ──────────┐
+# models ──── TransformerBridge ──────┤
+#   ┌─────────────────────────────────┘
+#   └─► activations ─► probes ─┐
+#       resid_post     probe   │
+#   ┌──────────────────────────┘
+#   ├─► METRICS ── score, interval, control ─► plots
+#   └─► interventions ─► models (run again) ─► metrics
 # ```
 #
 # Capitals mark where you work: at the two ends, where the data are split and where the score is judged. The functions of chapter 01 now come from `utils`.

@@ -20,9 +20,14 @@
 # ## Where this chapter stands
 #
 # ```text
-# datasets ── GAMES, LABELS ──┐                           ┌─► METRICS ── score, interval, control ──► plots
-#                             ├─►  activations ─► PROBES ─┤
-# models ── TransformerBridge ┘     resid_post    probe   └─► interventions ─► models (run again) ──► metrics
+# datasets ── GAMES, LABELS ──────────┐
+# models ──── TransformerBridge ──────┤
+#   ┌─────────────────────────────────┘
+#   └─► activations ─► PROBES ─┐
+#       resid_post     probe   │
+#   ┌──────────────────────────┘
+#   ├─► METRICS ── score, interval, control ─► plots
+#   └─► interventions ─► models (run again) ─► metrics
 # ```
 #
 # Capitals mark where you work: at the labels, the probes and the scores. Chapter 04 takes the lower road.

@@ -21,9 +21,14 @@
 # ## Where this chapter stands
 #
 # ```text
-# datasets ── games, labels ──┐                           ┌─► METRICS ── score, interval, control ──► plots
-#                             ├─►  activations ─► probes ─┤
-# models ── TransformerBridge ┘     resid_post    probe   └─► INTERVENTIONS ─► MODELS (RUN AGAIN) ──► metrics
+# datasets ── games, labels ──────────┐
+# models ──── TransformerBridge ──────┤
+#   ┌─────────────────────────────────┘
+#   └─► activations ─► probes ─┐
+#       resid_post     probe   │
+#   ┌──────────────────────────┘
+#   ├─► METRICS ── score, interval, control ─► plots
+#   └─► INTERVENTIONS ─► MODELS (RUN AGAIN) ─► metrics
 # ```
 #
 # Capitals mark where you work: on the lower road, which runs the model again.

@@ -21,9 +21,14 @@
 # ## Where this chapter stands
 #
 # ```text
-# datasets ── STATEMENTS, LABELS ──┐                          ┌─► METRICS ── score, interval, control ──► plots
-#                                  ├─► activations ─► PROBES ─┤
-# models ──── TransformerBridge ───┘    resid_post    probe   └─► interventions ─► models (run again) ──► metrics
+# datasets ── STATEMENTS, LABELS ─────┐
+# models ──── TransformerBridge ──────┤
+#   ┌─────────────────────────────────┘
+#   └─► activations ─► PROBES ─┐
+#       resid_post     probe   │
+#   ┌──────────────────────────┘
+#   ├─► METRICS ── score, interval, control ─► plots
+#   └─► interventions ─► models (run again) ─► metrics
 # ```
 #
 # Capitals mark where you work: on the upper road. Nothing here shows that a network *uses* what you read. That is chapter 06.

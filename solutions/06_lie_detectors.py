@@ -19,9 +19,14 @@
 # ## Where this chapter stands
 #
 # ```text
-# datasets ── texts, labels ──┐                           ┌─► METRICS ── score, interval, control ──► plots
-#                             ├─►  activations ─► probes ─┤
-# models ── TransformerBridge ┘     resid_post    probe   └─► INTERVENTIONS ─► MODELS (RUN AGAIN) ──► metrics
+# datasets ── texts, labels ──────────┐
+# models ──── TransformerBridge ──────┤
+#   ┌─────────────────────────────────┘
+#   └─► activations ─► probes ─┐
+#       resid_post     probe   │
+#   ┌──────────────────────────┘
+#   ├─► METRICS ── score, interval, control ─► plots
+#   └─► INTERVENTIONS ─► MODELS (RUN AGAIN) ─► metrics
 # ```
 #
 # Capitals mark where you work: on both roads that leave a probe.

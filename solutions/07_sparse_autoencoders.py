@@ -18,9 +18,14 @@
 # ## Where this chapter stands
 #
 # ```text
-# datasets ── texts or games, labels ──┐                         ┌─► METRICS ── score, interval, control ──► plots
-#                                      ├─► ACTIVATIONS ─► probes ┤
-# models ──── TransformerBridge ───────┘    + A NEW BASIS        └─► interventions ─► models (run again) ──► metrics
+# datasets ── texts or games, labels ─┐
+# models ──── TransformerBridge ──────┤
+#   ┌─────────────────────────────────┘
+#   └─► ACTIVATIONS ─► probes ─┐
+#       + A NEW BASIS          │
+#   ┌──────────────────────────┘
+#   ├─► METRICS ── score, interval, control ─► plots
+#   └─► interventions ─► models (run again) ─► metrics
 # ```
 #
 # Capitals mark where you work: between the activations and whatever reads them.

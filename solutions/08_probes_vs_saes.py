@@ -21,9 +21,14 @@
 # ## Where this chapter stands
 #
 # ```text
-# datasets ── texts or games, labels ──┐                         ┌─► METRICS ── score, INTERVAL, control ──► plots
-#                                      ├─► activations ─► PROBES ┤
-# models ──── TransformerBridge ───────┘    and latents  on both └─► interventions ─► models (run again) ──► metrics
+# datasets ── texts or games, labels ─┐
+# models ──── TransformerBridge ──────┤
+#   ┌─────────────────────────────────┘
+#   └─► activations ─► PROBES ─┐
+#       and latents   on both  │
+#   ┌──────────────────────────┘
+#   ├─► METRICS ── score, INTERVAL, control ─► plots
+#   └─► interventions ─► models (run again) ─► metrics
 # ```
 #
 # Capitals mark where you work. All roads of the course meet here.
