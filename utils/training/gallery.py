@@ -27,9 +27,10 @@ from utils.course.mutants import read_mutants
 from utils.grading import report, run
 from utils.grading.collect import Submission
 from utils.grading.results import Settings
-from utils.tasks import draw_trial, load_tasks
+from utils.tasks import load_tasks
 from utils.training.figures import PATIENCE, draw_png, open_browser, run_figures, save_png
 from utils.training.lab import Lab, serve_lab
+from utils.trials import draw_trial
 
 WIDTH, HEIGHT, SCALE = 500, 380, 2  # CSS pixels, about a column of two on GitHub; device pixels for each
 N_COLOURS = 128  # of a picture whose own are few
