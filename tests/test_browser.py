@@ -203,7 +203,7 @@ def test_the_panel_of_games_jumps_to_an_illegal_favourite_and_reveals_the_belief
     lab.shoot("games", "from utils.widgets.edits import")
 
 
-def test_a_click_on_a_square_edits_the_board(lab: WatchedLab):
+def test_a_click_or_a_key_on_a_square_edits_the_board(lab: WatchedLab):
     edit = """
 def edit(name, square, state, strength):
     after = boards[9].clone()
@@ -217,9 +217,12 @@ edit_board({"game 1": EditExample(boards[9], square, 2)}, edit, [1.0, 2.0], stre
     panel = cell.locator(".course-explorer")
     panel.wait_for()
     assert "3 errors before" in panel.inner_text() and "mine → yours" in panel.inner_text()
-    panel.locator(".course-clickable button").nth(35).click()
+    panel.locator(".course-clickable button").nth(34).click()
+    lab.page.wait_for_function("panel => panel.innerText.includes('34 errors after')", arg=panel.element_handle())
+    lab.page.keyboard.press("Tab")
+    lab.page.keyboard.press("Enter")
     lab.page.wait_for_function("panel => panel.innerText.includes('35 errors after')", arg=panel.element_handle())
-    assert "f6:" in panel.inner_text()
+    assert "f6:" in panel.inner_text() and panel.get_by_title("f6: ").count() == 1
     lab.shoot("edit", "from utils.widgets.edits import")
 
 
@@ -328,7 +331,7 @@ def test_the_panel_of_latents_is_worked_by_keyboard(lab: WatchedLab):
         )
 
     wait("Othello, topk, latent 1")
-    assert not cell.locator(".course-static").is_visible() and panel.locator("svg[role=img]").count() == 3 + 8 + 1
+    assert not cell.locator(".course-static").is_visible() and panel.locator("svg[role=img]").count() == 3 + 8
     first = panel.get_by_label("board, value 2", exact=True).first.bounding_box()
     assert first["width"] > 100, f"the boards are {first['width']:.0f} pixels wide"
     panel.get_by_label("latent", exact=True).click()

@@ -16,14 +16,13 @@ def draw(width: float, height: float, parts: Sequence[str], label: str) -> str:
     """Put parts into one drawing, which shrinks to the width of the page.
 
     Args:
-        label: what the drawing shows, in words.
+        label: what the drawing shows, in words; empty if the words stand beside it.
     """
     size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
     look = f'style="display:block;max-width:100%;height:auto" font-family="{FONT}"'
     label = html.escape(" ".join(label.split()))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {look} role="img" aria-label="{label}">{"".join(parts)}</svg>'
-    )
+    says = f'role="img" aria-label="{label}"' if label else 'aria-hidden="true"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {look} {says}>{"".join(parts)}</svg>'
 
 
 def text(
@@ -62,8 +61,8 @@ def as_image(drawing: str) -> str:
 
 def as_img(drawing: str) -> str:
     """A drawing as an HTML image, for pages that let no SVG in; its aria-label becomes the words in its place."""
-    label = re.search(r'aria-label="([^"]*)"', drawing)[1]
-    return f'<img alt="{label}" src="{as_image(drawing)}">'
+    label = re.search(r'^<svg[^>]* aria-label="([^"]*)"', drawing)
+    return f'<img alt="{label[1] if label else ""}" src="{as_image(drawing)}">'
 
 
 def legend(entries: Sequence[tuple[str, str]], x: float, y: float) -> str:
