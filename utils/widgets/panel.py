@@ -31,7 +31,8 @@ _STYLE = f"""<style>
 .course-legend > span > * {{ flex: none; width: 18px }}
 .course-sheet > .course-legend {{ flex: 1 1 100%; padding: 2px 12px 10px }}
 .course-tile {{ font-size: 13px; line-height: 1.35 }}
-.course-sheet > .course-tile {{ flex: 1 1 130px; padding: 10px 0 2px 14px }}
+.course-sheet > .course-tiles {{ flex: 1 1 100%; padding: 10px 14px 2px;
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(110px, 1fr)); gap: 8px 16px }}
 .course-tile b {{ display: block; font-size: 22px; line-height: 1.2 }}
 .course-faint {{ color: {FAINT} }}
 </style>"""
@@ -97,7 +98,7 @@ def sheet(
         show: svg.as_img on pages that let no SVG in.
     """
     widths = [svg.size_of(drawing)[0] for drawing in drawings]
-    parts = list(tiles)
+    parts = [f'<div class="course-tiles">{"".join(tiles)}</div>'] if tiles else []
     for drawing, width in zip(drawings, widths, strict=True):
         # on one scale as long as it fits; what would be smaller than 72 % goes below
         space = f"flex:{width:g} 1 {0.72 * width:.0f}px;max-width:{1.25 * width:.0f}px"
