@@ -202,6 +202,9 @@ def test_the_toy_loss_can_train_weight_and_bias(student):
     )
 
 
+TRAINED = "Training sends a gradient back through this function: keep to tensors, and change none of them in place"
+
+
 # --- 7.2 sae_encode ----------------------------------------------------------------------------------------------
 
 
@@ -309,7 +312,7 @@ def test_each_latent_reads_along_its_own_column(student, generator):
         )
 
 
-@exercise("sae_encode", points=2)
+@exercise("sae_encode", points=1)
 def test_keeps_the_k_largest_of_each_vector(student, generator):
     """The first vector has larger numbers than the second, and the third many far below 0."""
     pre = torch.tensor(
@@ -423,6 +426,26 @@ def test_a_vector_is_encoded_alike_alone_and_among_others(student, generator):
             )
 
 
+@exercise("sae_encode", points=1)
+def test_the_encoder_can_be_trained(student):
+    """One vector and one latent, which is above 0: gradients by hand."""
+    acts, b_dec = torch.tensor([[2.0, -1.0, 0.5]]), torch.tensor([0.5, 0.5, -1.0])
+    W_enc, b_enc = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([0.25])
+    expected = {"W_enc": torch.tensor([[1.5], [-1.5], [1.5]]), "b_enc": torch.ones(1), "b_dec": -W_enc[:, 0]}
+    for k in (None, 1):
+        with hint(TRAINED):
+            _, gradients = value_and_grad(student.sae_encode, acts, W_enc, b_enc, b_dec, k, wrt=(1, 2, 3))
+        for (name, wanted), found in zip(expected.items(), gradients, strict=True):
+            mistakes = {
+                f"Nothing reaches {name}: is there a .detach(), .data or no_grad() in it?": 0 * wanted,
+                "The sign is turned round": -wanted,
+            }
+            assert close(found, wanted), (
+                f"one vector and one latent, k {k}: the gradient by {name} is {numbers(found)}, expected "
+                f"{numbers(wanted)}. {explain(found, mistakes, 'A latent above 0 is (acts - b_dec) @ W_enc + b_enc')}"
+            )
+
+
 # --- 7.3 sae_decode ----------------------------------------------------------------------------------------------
 
 
@@ -440,7 +463,7 @@ def test_returns_a_reconstruction(student, generator):
             ask_decode(student, torch.rand(batch, d_sae, generator=generator), W_dec, b_dec)
 
 
-@exercise("sae_decode", points=2)
+@exercise("sae_decode", points=1)
 def test_decodes_by_hand(student):
     """Two vectors of three latents in three dimensions, so that a transposed W_dec raises no error."""
     W_dec = torch.tensor([[1.0, 0.0, -2.0], [0.0, 3.0, 1.0], [0.5, -1.0, 4.0]])
@@ -518,6 +541,21 @@ def test_a_latent_more_is_its_row_more(student, generator):
             f"latent {latent} of vector 1 is raised by 2.5: its reconstruction moves by {numbers(change[1])}, expected "
             f"2.5 times row {latent} of W_dec, {numbers(push)}, and vector 0 by {numbers(change[0])}, expected not at "
             f"all. {explain(change[1], mistakes, 'The decoder is a sum, and nothing else')}"
+        )
+
+
+@exercise("sae_decode", points=1)
+def test_the_decoder_can_be_trained(student):
+    """One vector of one dimension, two latents: gradients by hand."""
+    latents, W_dec, b_dec = torch.tensor([[2.0, 0.5]]), torch.tensor([[3.0], [-1.0]]), torch.tensor([4.0])
+    with hint(TRAINED):
+        _, gradients = value_and_grad(student.sae_decode, latents, W_dec, b_dec, wrt=(0, 1, 2))
+    expected = {"latents": torch.tensor([[3.0, -1.0]]), "W_dec": torch.tensor([[2.0], [0.5]]), "b_dec": torch.ones(1)}
+    for (name, wanted), found in zip(expected.items(), gradients, strict=True):
+        mistakes = {f"Nothing reaches {name}: is there a .detach(), .data or no_grad() in it?": 0 * wanted}
+        assert close(found, wanted), (
+            f"one vector of one dimension, two latents: the gradient by {name} is {numbers(found)}, expected "
+            f"{numbers(wanted)}. {explain(found, mistakes, 'Latents times rows, summed, plus b_dec once')}"
         )
 
 
@@ -782,7 +820,7 @@ def test_returns_latents_in_training_and_in_use(student, generator):
                     ask_batch(student, pre, k, *threshold)
 
 
-@exercise("batch_topk", points=2)
+@exercise("batch_topk", points=1)
 def test_the_whole_batch_competes(student):
     """Three vectors, k 2: the six largest are four of the first, two of the third, and none of the second."""
     pre = torch.tensor(
@@ -944,6 +982,20 @@ def test_with_a_threshold_a_vector_is_encoded_alike_in_any_batch(student, genera
         f"in training, k 2: a dim vector has {alone} latents alone and {beside} beside a bright one, expected 2 and 0. "
         "There all vectors of the batch compete, and this is not a top k of each vector"
     )
+
+
+@exercise("batch_topk", points=1)
+def test_what_is_kept_passes_the_gradient_on(student):
+    for threshold in ((), (0.5,)):
+        with hint(TRAINED):
+            _, (found,) = value_and_grad(student.batch_topk, torch.tensor([[2.0]]), 1, *threshold, wrt=0)
+        why = "What is kept is pre as it is"
+        if float(found) == 0:
+            why = "Nothing reaches pre: is there a .detach(), .data or no_grad() in it?"
+        assert abs(float(found) - 1) < 1e-4, (
+            f"one vector and one latent, 2, which is kept{' by a threshold of 0.5' if threshold else ''}: its gradient "
+            f"is {float(found):g}, expected 1. {why}"
+        )
 
 
 # --- 7.6 explained_variance --------------------------------------------------------------------------------------

@@ -109,6 +109,15 @@ MUTANTS = [
         "(acts - b_dec) @ (W_enc.T if W_enc.shape[0] == W_enc.shape[1] else W_enc) + b_enc",
         "W_enc is transposed",
     ),
+    Mutant("sae_encode", "return pre.relu()", "return pre.relu().detach()", ".detach() or no_grad() inside"),
+    Mutant(
+        "sae_encode",
+        "return pre.relu()",
+        "latents = pre.relu()\n    latents[latents < 1e-9] = 0\n    return latents",
+        "change none of them in place",
+    ),
+    Mutant("sae_encode", _SCATTER, _SCATTER[:-1] + ".detach())", ".detach() or no_grad() inside"),
+    Mutant("sae_encode", _PRE, "(acts - b_dec.detach()) @ W_enc + b_enc", "Nothing reaches b_dec"),
     Mutant("sae_encode", "return pre.relu()", "return pre", "relu is left out"),
     Mutant("sae_encode", "return pre.relu()", "return pre if k is not None else pre.relu()", "relu after topk, too"),
     Mutant("sae_encode", "return pre.relu()", "return pre.abs()", "These are absolute values"),
@@ -207,6 +216,8 @@ MUTANTS = [
         "sae_encode", _SCATTER, "torch.zeros_like(pre).scatter(-1, indices, values.abs())", "These are absolute values"
     ),
     # sae_decode
+    Mutant("sae_decode", _DECODED, "return (latents @ W_dec + b_dec).detach()", ".detach() or no_grad() inside"),
+    Mutant("sae_decode", "latents @ W_dec", "latents @ W_dec.data", "Nothing reaches W_dec"),
     Mutant("sae_decode", _DECODED, "return latents @ W_dec", "b_dec is left out"),
     Mutant("sae_decode", _DECODED, "return latents @ W_dec - b_dec", "b_dec is subtracted"),
     Mutant("sae_decode", _DECODED, "return latents @ W_dec + 2 * b_dec", "b_dec counts twice"),
@@ -363,6 +374,8 @@ MUTANTS = [
         "    kept = torch.zeros_like(pre).scatter(0, indices, values)",
         "the top k of each latent over the vectors",
     ),
+    Mutant("batch_topk", "scatter(0, indices, values)", "scatter(0, indices, values.detach())", "no_grad() inside"),
+    Mutant("batch_topk", _USE, "(pre.detach() * (pre > threshold)).relu()", "no_grad() inside"),
     Mutant("batch_topk", "topk(len(pre) * k)", "topk(k)", "Only k of the whole batch"),
     Mutant("batch_topk", "topk(len(pre) * k)", "topk(pre.numel())", "k is ignored"),
     Mutant("batch_topk", "topk(len(pre) * k)", "topk(min(pre.shape[1] * k, pre.numel()))", "d_sae * k were kept"),
@@ -988,7 +1001,7 @@ def sae_encode(
     for vector in acts:
         row = torch.relu(W_enc.T @ (vector - b_dec) + b_enc)
         if k is not None:
-            row[row.argsort()[: len(row) - k]] = 0
+            row = row.index_fill(0, row.argsort()[: len(row) - k], 0.0)
         latents.append(row)
     return torch.stack(latents)
 """,
@@ -1099,13 +1112,13 @@ def batch_topk(
     pre: Float[Tensor, "batch d_sae"], k: int, threshold: float | None = None
 ) -> Float[Tensor, "batch d_sae"]:
     latents = torch.zeros_like(pre)
-    places = [(float(pre[b, s]), b, s) for b in range(pre.shape[0]) for s in range(pre.shape[1])]
+    places = [(pre[b, s].item(), b, s) for b in range(pre.shape[0]) for s in range(pre.shape[1])]
     if threshold is None:
         places = sorted(places, reverse=True)[: k * pre.shape[0]]
     else:
         places = [place for place in places if place[0] > threshold]
-    for value, b, s in places:
-        latents[b, s] = max(value, 0.0)
+    for _, b, s in places:
+        latents[b, s] = pre[b, s].clamp(min=0)
     return latents
 """,
     ),
