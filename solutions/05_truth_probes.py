@@ -72,7 +72,6 @@ from utils.facts import (
     TOPICS,
     WRONG,
     Statements,
-    load_runs,
     subjects,
     write_statements,
 )
@@ -80,6 +79,7 @@ from utils.metrics import accuracy, bootstrap_interval, roc_auc
 from utils.models import TransformerBridge, load_model
 from utils.probes import fit_logistic_regression_probe, fit_mass_mean_probe
 from utils.splits import split_folds, split_groups
+from utils.training.facts_cards import load_runs
 from utils.widgets.statements import PcaView, explore_pca
 
 SEED = 0

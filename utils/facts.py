@@ -3,7 +3,6 @@
     facts = load_facts()                                              # topic -> subject -> right object
     statements = write_statements("cities", n=400, seed=0)            # balanced: half true, half false
     statements = read_statements("cities.csv")                        # tables in Geometry-of-Truth form load, too
-    runs = load_runs()                                                # how networks of this world were trained
     tokenizer = make_tokenizer()                                      # one token for each word and each name
 
 Real facts (GeoNames): which country a city lies in, capitals, continents, currencies of 35 countries; and which of two
@@ -17,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -191,34 +190,6 @@ def read_statements(path: Path | str, *, subject: str | None = None) -> Statemen
     truth = torch.tensor([labels[label.lower()] for label in columns["label"]])
     topic = path.stem.removeprefix("neg_")
     return Statements(columns["statement"], truth, columns[subject], objects, topic, path.stem.startswith("neg_"))
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training of Facts-GPT: its settings, and curves [point] by name; `step` is the curve of steps."""
-
-    recipe: str
-    seed: int
-    comments: bool
-    authors: bool
-    curves: dict[str, Float[Tensor, " point"]]
-
-
-def load_runs() -> dict[str, Run]:
-    """The training curves of every finished run, by name; the columns are described in the card of the table.
-
-    Raises:
-        ValueError: If the table is missing, damaged or edited.
-    """
-    table = read_table(ASSETS / "facts_gpt_runs.csv")
-    columns, runs = list(table), {}
-    for name in dict.fromkeys(table["run"]):
-        rows = [i for i, run in enumerate(table["run"]) if run == name]
-        curves = {column: torch.tensor([float(table[column][i]) for i in rows]) for column in columns[5:]}
-        first = {column: table[column][rows[0]] for column in columns[:5]}
-        switches = (first["comments"] == "True", first["authors"] == "True")
-        runs[name] = Run(first["recipe"], int(first["seed"]), *switches, curves)
-    return runs
 
 
 def vocabulary(*, trigger: bool = False) -> list[str]:

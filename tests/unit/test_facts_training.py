@@ -11,7 +11,7 @@ from tests.unit.test_facts import is_true
 from utils import facts
 from utils.activations import tokenize
 from utils.models import load_model
-from utils.training import facts_documents, facts_gpt
+from utils.training import facts_cards, facts_documents, facts_gpt
 from utils.training.facts_cards import evaluate, export, write_table
 from utils.training.facts_documents import CONTEXT, Settings, draw_batches, weighted_loss
 from utils.training.facts_gpt import build_model, train
@@ -176,8 +176,8 @@ def test_the_table_of_runs_holds_finished_ones_and_is_read_back(tmp_path, monkey
     (tmp_path / "facts_unfinished" / "log.jsonl").write_text('{"step": 5}\n', encoding="utf-8")
     first = write_table(tmp_path, tmp_path / "facts_gpt_runs.csv").read_bytes()
     assert write_table(tmp_path, tmp_path / "facts_gpt_runs.csv").read_bytes() == first
-    monkeypatch.setattr(facts, "ASSETS", tmp_path)
-    runs = facts.load_runs()
+    monkeypatch.setattr(facts_cards, "ASSETS", tmp_path)
+    runs = facts_cards.load_runs()
     assert list(runs) == ["tiny"]
     run = runs["tiny"]
     assert (run.recipe, run.seed, run.comments, run.authors) == ("tiny", 0, True, True)

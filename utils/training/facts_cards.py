@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 import random
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -12,8 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
-from utils import facts
+from utils import ASSETS, facts
 from utils.metrics import bootstrap_interval
+from utils.tables import read_table
 from utils.training.facts_documents import CONTEXT, RECIPES, token_of
 from utils.training.trainer import MuonTrainer, export_weights, write_card
 
@@ -156,3 +157,31 @@ def write_table(checkpoints: Path, file: Path) -> Path:
     }
     file.with_suffix(".card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return file
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of Facts-GPT: its settings, and curves [point] by name; `step` is the curve of steps."""
+
+    recipe: str
+    seed: int
+    comments: bool
+    authors: bool
+    curves: dict[str, Float[Tensor, " point"]]
+
+
+def load_runs() -> dict[str, Run]:
+    """The training curves of every finished run, by name; the columns are described in the card of the table.
+
+    Raises:
+        ValueError: If the table is missing, damaged or edited.
+    """
+    table = read_table(ASSETS / "facts_gpt_runs.csv")
+    columns, runs = list(table), {}
+    for name in dict.fromkeys(table["run"]):
+        rows = [i for i, run in enumerate(table["run"]) if run == name]
+        curves = {column: torch.tensor([float(table[column][i]) for i in rows]) for column in columns[5:]}
+        first = {column: table[column][rows[0]] for column in columns[:5]}
+        switches = (first["comments"] == "True", first["authors"] == "True")
+        runs[name] = Run(first["recipe"], int(first["seed"]), *switches, curves)
+    return runs
