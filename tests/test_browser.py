@@ -13,6 +13,7 @@ import pytest
 
 from tests.copies import copy_course
 from utils.course import build
+from utils.course.chapter import BEGIN, END
 from utils.training.lab import PATIENCE, Lab, serve_lab
 
 CHAPTER, EXERCISE = "01_linear_probes", "cache_resid_post"
@@ -54,7 +55,7 @@ def lab(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedLa
 def answer() -> str:
     """The solution's cell, without the markers."""
     cell = build.exercise_cells(build.load_chapter(CHAPTER))[EXERCISE]
-    return "\n".join(line for line in cell.splitlines() if line.strip() not in (build.BEGIN, build.END))
+    return "\n".join(line for line in cell.splitlines() if line.strip() not in (BEGIN, END))
 
 
 @pytest.fixture(scope="module")

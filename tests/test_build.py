@@ -11,6 +11,8 @@ import pytest
 from tests.copies import copy_course
 from utils import ROOT
 from utils.course import build, start
+from utils.course.chapter import Chapter, SourceError
+from utils.course.render import render
 
 SOURCE = '''# %% [markdown]
 # # 09 · A chapter for tests
@@ -70,7 +72,7 @@ def test_keeps_the_type(student):
 def read(tmp_path: Path):
     """Writes a source and its checks to a folder and parses them."""
 
-    def read(source: str = SOURCE, checks: str = CHECKS) -> build.Chapter:
+    def read(source: str = SOURCE, checks: str = CHECKS) -> Chapter:
         path, tests = tmp_path / "09_test.py", tmp_path / "test_09_test.py"
         path.write_text(source)
         tests.write_text(checks)
@@ -79,8 +81,8 @@ def read(tmp_path: Path):
     return read
 
 
-def notebook(chapter: build.Chapter, *, answers: bool):
-    return nbformat.reads(build.render(chapter, answers=answers), as_version=4)
+def notebook(chapter: Chapter, *, answers: bool):
+    return nbformat.reads(render(chapter, answers=answers), as_version=4)
 
 
 def test_the_notebooks_in_the_repository_are_up_to_date():
@@ -95,7 +97,7 @@ def test_a_chapter_knows_its_exercises(read):
 
 
 def test_the_learners_notebook_holds_no_answer_and_no_output(read):
-    text = build.render(read(), answers=False)
+    text = render(read(), answers=False)
     assert "return 2 * x\\n" not in text and "1 + 1 == 2" not in text and "SOLUTION" not in text
     cells = notebook(read(), answers=False).cells
     answer = next(cell for cell in cells if cell.metadata.get("exercise") == "double")
@@ -106,13 +108,13 @@ def test_the_learners_notebook_holds_no_answer_and_no_output(read):
 
 
 def test_the_solution_notebook_holds_everything(read):
-    text = build.render(read(), answers=True)
+    text = render(read(), answers=True)
     assert "return 2 * x" in text and "1 + 1 == 2" in text and "### BEGIN SOLUTION" in text
 
 
 def test_both_notebooks_are_valid_and_the_same_on_every_rebuild(read):
     for answers in (True, False):
-        assert build.render(read(), answers=answers) == build.render(read(), answers=answers)
+        assert render(read(), answers=answers) == render(read(), answers=answers)
         nbformat.validate(notebook(read(), answers=answers))
 
 
@@ -145,18 +147,18 @@ def test_the_table_counts_points_and_minutes(read):
 )
 def test_a_mistake_in_a_source_is_named_with_its_line(read, old: str, new: str, line: int, words: str):
     assert SOURCE.count(old) == 1
-    with pytest.raises(build.SourceError) as caught:
+    with pytest.raises(SourceError) as caught:
         read(SOURCE.replace(old, new))
     assert f"09_test.py:{line}:" in str(caught.value) and words in str(caught.value)
 
 
 def test_an_exercise_without_points_is_refused(read):
-    with pytest.raises(build.SourceError, match="worth no points"):
+    with pytest.raises(SourceError, match="worth no points"):
         read(checks=CHECKS.replace(", points=2", ""))
 
 
 def test_checks_of_an_unknown_exercise_are_refused(read):
-    with pytest.raises(build.SourceError, match="triple"):
+    with pytest.raises(SourceError, match="triple"):
         read(checks=CHECKS + '\n@exercise("triple", points=1)\ndef test_triples(student):\n    pass\n')
 
 

@@ -23,6 +23,7 @@ import pytest
 from utils import ROOT
 from utils.course import build
 from utils.course.cells import Cell
+from utils.course.chapter import BEGIN, Chapter
 from utils.course.mutants import read_mutants
 from utils.grading import integrity, run, sandbox
 from utils.grading.collect import Submission
@@ -30,14 +31,14 @@ from utils.grading.results import ExerciseRow, Settings, SubmissionRow
 from utils.grading.warm import close_servers, warm_server
 
 CHAPTER = "01_linear_probes"
-BEGIN = f"    {build.BEGIN}\n"
+BEGIN = f"    {BEGIN}\n"
 SETTINGS = Settings(exercise_seconds=6)
 SECRET = "nobody-may-read-this"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux's")
 
 
-def chapter() -> build.Chapter:
+def chapter() -> Chapter:
     return build.load_chapter(CHAPTER)
 
 

@@ -30,6 +30,7 @@ import pytest
 from tests.copies import copy_course
 from utils import ROOT
 from utils.course import build
+from utils.course.chapter import BEGIN
 from utils.grading import run, warm
 from utils.grading.cache import Done
 from utils.grading.collect import collect
@@ -55,7 +56,7 @@ def solved(**answers: str) -> str:
     notebook = nbformat.read(ROOT / "solutions" / f"{CHAPTER}.ipynb", as_version=4)
     for cell in notebook.cells:
         if first := answers.get(cell.metadata.get("exercise", ""), ""):
-            cell.source = cell.source.replace(f"    {build.BEGIN}\n", f"    {first}\n")
+            cell.source = cell.source.replace(f"    {BEGIN}\n", f"    {first}\n")
     return nbformat.writes(notebook)
 
 
@@ -65,7 +66,7 @@ def short(*names: str, **answers: str) -> str:
     imports = next(cell.source for cell in chapter.cells if "start_chapter" in cell.source and cell.kind == "code")
     cells = [imports]
     for name in names:
-        cells.append(ANSWERS[name].replace(f"    {build.BEGIN}\n", f"    {answers.get(name, 'pass')}\n"))
+        cells.append(ANSWERS[name].replace(f"    {BEGIN}\n", f"    {answers.get(name, 'pass')}\n"))
     return nbformat.writes(nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells))))
 
 

@@ -5,6 +5,7 @@ import pytest
 from utils.course import build
 from utils.course.calls import local_student
 from utils.course.cells import Cell
+from utils.course.chapter import Chapter
 from utils.course.mutants import Alternative, Mutant, read_mutants
 from utils.course.namespace import build_namespace
 from utils.course.remote import StudentServer
@@ -22,7 +23,7 @@ def planted(position: int) -> list:
     return [pytest.param(name, answer, id=f"{answer.exercise} {n}") for n, (name, answer) in enumerate(answers)]
 
 
-def submit(chapter: build.Chapter, exercise: str, source: str, side: str, server: StudentServer) -> Student:
+def submit(chapter: Chapter, exercise: str, source: str, side: str, server: StudentServer) -> Student:
     """The chapter's solutions with one answer cell replaced, as a student on one side of the wire."""
     cells = [
         Cell(source if cell.exercise == exercise else cell.source, f"cell {number}")

@@ -22,6 +22,7 @@ import pytest
 from tests.copies import copy_course
 from utils import ROOT
 from utils.course import build
+from utils.course.chapter import BEGIN, Chapter
 from utils.course.mutants import Mutant, read_mutants
 from utils.grading import run
 from utils.grading.collect import collect
@@ -208,7 +209,7 @@ def role(cell: nbformat.NotebookNode) -> str:
     return "answer" if kind.get("solution") else "check" if kind.get("grade") else ""
 
 
-def chapter() -> build.Chapter:
+def chapter() -> Chapter:
     return build.load_chapter(CHAPTER)
 
 
@@ -222,7 +223,7 @@ def hand_in(learner: str) -> nbformat.NotebookNode:
     """The notebook of chapters/ with a learner's answers in it."""
     notebook, answers = read(ROOT / "chapters" / f"{CHAPTER}.ipynb"), build.exercise_cells(chapter())
     if learner == "noisy":
-        answers = {name: source.replace(f"    {build.BEGIN}\n", NOISE) for name, source in answers.items()}
+        answers = {name: source.replace(f"    {BEGIN}\n", NOISE) for name, source in answers.items()}
     answers |= {name: mutant.apply(answers[name]) for name, mutant in mistakes(learner).items()}
     for cell in notebook.cells:
         if role(cell) == "answer" and learner != "untouched":

@@ -34,7 +34,7 @@ from tests.bench.common import Row, time_pairs
 from tests.copies import copy_course
 from tests.test_nbgrader import CHAPTER, NBGRADER, READ_GRADES, chapter, hand_in, role, set_up_classroom
 from utils import ROOT
-from utils.course import build
+from utils.course.chapter import BEGIN
 from utils.grading import run, warm
 from utils.grading.collect import Submission, collect
 from utils.grading.results import Settings
@@ -282,7 +282,7 @@ def write_class(n: int, folder: Path) -> dict[str, int | None]:
         for cell in notebook.cells:
             if role(cell) == "answer" and cell.metadata.exercise == ATTACKED:
                 code = indent(f"{attack[0]}\n# {student}\n", "    ")
-                cell.source = cell.source.replace(f"    {build.BEGIN}\n", code)
+                cell.source = cell.source.replace(f"    {BEGIN}\n", code)
         nbformat.write(notebook, path)
         expected[student] = full_points() - chapter().exercises[ATTACKED].points * attack[1]
     return expected

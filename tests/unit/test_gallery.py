@@ -5,7 +5,7 @@ import re
 import pytest
 
 from utils import ROOT
-from utils.course import build
+from utils.course import build, render
 from utils.training import gallery
 from utils.training.figures import FIGURE
 
@@ -18,7 +18,7 @@ def test_every_picture_of_the_readme_is_there_and_can_be_drawn_again():
     shown = re.findall(r"!\[[^\]]*\]\(solutions/figures/(\w+)\.png\)", readme)
     assert sorted(shown) == sorted(gallery.PICTURES)
     sizes = {name: (FIGURES / f"{name}.png").stat().st_size for name in shown}
-    too_large = {name for name, size in sizes.items() if size > gallery.MAX_BYTES.get(name, build.MAX_IMAGE_BYTES)}
+    too_large = {name for name, size in sizes.items() if size > gallery.MAX_BYTES.get(name, render.MAX_IMAGE_BYTES)}
     assert not too_large and sum(sizes.values()) < MAX_BYTES_OF_ALL, sizes
 
 

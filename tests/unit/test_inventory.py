@@ -1,6 +1,6 @@
 """The formula for minutes counts what a learner reads, writes and passes, and nothing else."""
 
-from utils.course.build import BEGIN, END, Chapter, Exercise, SourceCell
+from utils.course.chapter import BEGIN, END, Chapter, Exercise, SourceCell
 from utils.course.inventory import estimate_minutes, inventory
 
 

@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 
 from utils import ROOT
 from utils.course import build, check, feedback, predict, progress
+from utils.course.chapter import SourceCell
 from utils.course.predict import settle
 from utils.course.progress import Prediction, read_predictions, record_outcome
 
@@ -436,7 +437,7 @@ def test_nbgrader_sees_nothing_of_it(tmp_path: Path):
 # --- in the chapters ---------------------------------------------------------------------------------------------
 
 
-def calls(name: str, cells: tuple[build.SourceCell, ...]) -> Iterator[tuple[str, ast.Call]]:
+def calls(name: str, cells: tuple[SourceCell, ...]) -> Iterator[tuple[str, ast.Call]]:
     """The calls of a function, in order, as (first argument, call)."""
     for cell in cells:
         if cell.kind == "code":

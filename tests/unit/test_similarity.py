@@ -11,6 +11,7 @@ import pytest
 from utils.course import build
 from utils.course.cells import Cell
 from utils.course.mutants import read_mutants
+from utils.course.render import strip_solution
 from utils.grading.collect import Submission
 from utils.grading.similarity import MAX_PAIRS, compare, write_similarity
 
@@ -306,7 +307,7 @@ def test_rare_wording_of_exactly_two_is_listed_and_takes_the_score_up():
 
 def test_stubs_and_cells_that_were_handed_out_are_not_compared():
     notebook = [
-        Cell(build._strip(cell.source, cell.exercise) if cell.exercise else cell.source, f"cell {n}")
+        Cell(strip_solution(cell.source, cell.exercise) if cell.exercise else cell.source, f"cell {n}")
         for n, cell in enumerate(COURSE.cells)
         if cell.kind == "code" and not cell.tags
     ]

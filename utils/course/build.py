@@ -6,76 +6,29 @@ chapters/NN_name.ipynb (what a learner opens: no answers, no outputs). Both are 
 
 import argparse
 import ast
-import base64
 import functools
-import hashlib
 import itertools
-import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import jupytext
 
 from utils import ROOT
 from utils.course.cells import EXERCISE_COMMENT
-from utils.course.start import colab_link, course_address, setup_cell
+from utils.course.chapter import BEGIN, END, Chapter, Exercise, SourceCell, SourceError
+from utils.course.render import render
+from utils.course.start import course_address, setup_cell
 
-BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 SETUP = "# {{setup}}"  # the whole of a source's first code cell: it is the same in every notebook
 HEADING = re.compile(r"^### Exercise (\d+\.\d+) · `(\w+)` \((\d+) min(, optional)?\)$", re.MULTILINE)
 CHECK = re.compile(r"^check\((\w+)\)$", re.MULTILINE)
 HINT = re.compile(r"<details>\s*<summary>(Hint \d · [^<]*)</summary>(.*?)</details>", re.DOTALL)
 SHOULD_SEE = "<summary>What you should see</summary>"
-IMAGE = re.compile(r"!\[([^\]]*)\]\((figures/[\w.-]+\.(?:png|svg))\)")
-BADGE = "[![Open in Colab](figures/open_in_colab.svg)]({})"
 FETCHES = re.compile(r"https?://|\bwget\b|\bcurl\b|urlopen|requests\.(get|post)|hf_hub_download|snapshot_download")
 FETCHES_IN_PROSE = re.compile(r"!\[[^\]]*\]\(https?:|<(?:img|script|iframe|link|video)\b[^>]*https?:")
-MAX_IMAGE_BYTES = 80_000
-
-
-class SourceError(ValueError):
-    """A mistake in a chapter's source, as 'file:line: what, expected, got'."""
-
-
-@dataclass(frozen=True)
-class SourceCell:
-    """One cell of the percent file; `line` is where it starts in the file."""
-
-    kind: str  # "code" or "markdown"
-    source: str
-    line: int
-    tags: tuple[str, ...]
-    exercise: str | None  # the exercise whose answer cell this is
-    check: str | None  # the exercise whose check cell this is
-
-
-@dataclass(frozen=True)
-class Exercise:
-    """What a chapter's source and tests say about one exercise."""
-
-    name: str
-    number: str
-    minutes: int
-    optional: bool
-    checks: dict[str, int]  # name of the test -> points
-    hints: tuple[tuple[str, str], ...]  # (summary, text)
-
-    @property
-    def points(self) -> int:
-        return sum(self.checks.values())
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """A parsed and validated source."""
-
-    name: str
-    title: str
-    cells: tuple[SourceCell, ...]
-    exercises: dict[str, Exercise]
 
 
 def chapter_names() -> list[str]:
@@ -195,87 +148,6 @@ def _read_exercises(path: Path, cells: list[SourceCell], checks: dict[str, dict[
 def exercise_cells(chapter: Chapter) -> dict[str, str]:
     """The answer cell of every exercise, solution included."""
     return {cell.exercise: cell.source for cell in chapter.cells if cell.exercise}
-
-
-def render(chapter: Chapter, *, answers: bool) -> str:
-    """The text of a notebook file: the solution notebook if `answers`, else the learner's."""
-    seen: dict[str, int] = {}
-    cells = [
-        _render_cell(chapter, cell, answers, seen) for cell in chapter.cells if answers or "solution" not in cell.tags
-    ]
-    metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
-    notebook = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-
-
-def _render_cell(chapter: Chapter, cell: SourceCell, answers: bool, seen: dict[str, int]) -> dict:
-    source = cell.source if answers or cell.exercise is None else _strip(cell.source, cell.exercise)
-    if cell.kind == "markdown":
-        if cell is chapter.cells[0] and not answers and (link := colab_link(course_address(), chapter.name)):
-            source = source.replace("\n", f"\n\n{BADGE.format(link)}\n", 1)
-        source = source.replace("{{exercises}}", _exercise_table(chapter))
-        source = IMAGE.sub(lambda match: f"![{match[1]}]({_data_uri(match[2])})", source)
-    digest = hashlib.sha256(f"{cell.kind}\n{cell.source}".encode()).hexdigest()[:12]
-    seen[digest] = seen.get(digest, 0) + 1  # an id says what the cell holds, so that an edit elsewhere leaves it alone
-    metadata: dict = {"tags": list(cell.tags)} if cell.tags else {}
-    if name := cell.exercise or cell.check:
-        points = chapter.exercises[name].points if cell.check else None
-        metadata |= {"exercise": name, "nbgrader": _nbgrader(source, name, points)}
-    rendered = {"cell_type": cell.kind, "id": f"{digest}-{seen[digest]}", "metadata": metadata}
-    if cell.kind == "code":
-        rendered |= {"execution_count": None, "outputs": []}
-    return rendered | {"source": source.splitlines(keepends=True)}
-
-
-def _strip(source: str, name: str) -> str:
-    """The stub: everything between the markers becomes one line that says what is to be written."""
-    lines, inside = [], False
-    for line in source.splitlines():
-        if line.strip() == BEGIN:
-            inside = True
-            lines.append(line[: len(line) - len(line.lstrip())] + f'raise NotImplementedError("write {name} here")')
-        elif line.strip() == END:
-            inside = False
-        elif not inside:
-            lines.append(line)
-    return "\n".join(lines)
-
-
-def _exercise_table(chapter: Chapter) -> str:
-    exercises = chapter.exercises.values()
-    rows = [
-        f"| {e.number} | `{e.name}`{' (optional)' if e.optional else ''} | {e.points} | {e.minutes} |"
-        for e in exercises
-    ]
-    points, minutes = sum(e.points for e in exercises), sum(e.minutes for e in exercises)
-    head = "| | exercise | points | minutes |\n|---|---|---:|---:|\n"
-    return head + "\n".join(rows) + f"\n| | | **{points}** | **{minutes}** |"
-
-
-def _data_uri(name: str) -> str:
-    content = (ROOT / "solutions" / name).read_bytes()
-    if len(content) > MAX_IMAGE_BYTES:
-        raise SourceError(f"solutions/{name}: {len(content):,} bytes; inline images have at most {MAX_IMAGE_BYTES:,}")
-    kind = "svg+xml" if name.endswith(".svg") else "png"
-    return f"data:image/{kind};base64," + base64.b64encode(content).decode()
-
-
-def _nbgrader(source: str, name: str, points: int | None) -> dict:
-    """nbgrader's cell metadata, schema 3: an answer cell, or (with points) a locked check cell."""
-    grade, solution = points is not None, points is None
-    grade_id = f"check-{name}" if grade else name
-    # nbgrader's own order: source, type, grade, solution, locked, id, points
-    parts = [source, "code", str(grade), str(solution), str(grade), grade_id] + ([str(float(points))] if grade else [])
-    metadata = {"schema_version": 3, "grade": grade, "solution": solution, "locked": grade, "task": False}
-    metadata |= {
-        "grade_id": grade_id,
-        "cell_type": "code",
-        "checksum": hashlib.md5("".join(parts).encode()).hexdigest(),
-    }
-    return metadata | ({"points": points} if grade else {})
 
 
 def outputs() -> Iterator[tuple[Path, str]]:

@@ -20,6 +20,7 @@ from IPython.display import display
 from utils.course import build, feedback
 from utils.course.calls import local_student
 from utils.course.cells import Cell
+from utils.course.chapter import Chapter
 from utils.course.expect import describe
 from utils.course.namespace import Namespace, build_namespace
 from utils.course.progress import (
@@ -49,7 +50,7 @@ class NotWritten(NotImplementedError):
 
 
 @functools.cache
-def _chapters() -> dict[str, build.Chapter]:
+def _chapters() -> dict[str, Chapter]:
     return {name: build.load_chapter(name) for name in build.chapter_names()}
 
 
@@ -109,7 +110,7 @@ def check(function: Callable | str) -> float | None:
     return None
 
 
-def _run_live(chapter: build.Chapter, name: str, function: Callable | str) -> tuple[list[CheckResult], float]:
+def _run_live(chapter: Chapter, name: str, function: Callable | str) -> tuple[list[CheckResult], float]:
     start = time.perf_counter()
     namespace = _live_namespace(chapter, name, function)
     n_threads = torch.get_num_threads()
@@ -122,7 +123,7 @@ def _run_live(chapter: build.Chapter, name: str, function: Callable | str) -> tu
     return results, time.perf_counter() - start
 
 
-def _live_namespace(chapter: build.Chapter, name: str, function: Callable | str) -> Namespace:
+def _live_namespace(chapter: Chapter, name: str, function: Callable | str) -> Namespace:
     """What a grader would see of the cells that were run so far."""
     shell = get_ipython()
     if shell is None:  # called from a script
@@ -131,7 +132,7 @@ def _live_namespace(chapter: build.Chapter, name: str, function: Callable | str)
     return build_namespace(cells, chapter.exercises, repair=False)
 
 
-def _identify(function: Callable | str) -> tuple[build.Chapter, str]:
+def _identify(function: Callable | str) -> tuple[Chapter, str]:
     """The chapter and the exercise that a call of check means."""
     homes = {name: chapter for chapter in _chapters().values() for name in chapter.exercises}
     shell = get_ipython()

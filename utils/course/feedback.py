@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from utils.course.build import Chapter, Exercise
+    from utils.course.chapter import Chapter, Exercise
     from utils.course.progress import Prediction, Predictions
     from utils.course.runner import CheckResult
 

@@ -12,7 +12,8 @@ import re
 from rich.console import Console
 from rich.table import Table
 
-from utils.course.build import BEGIN, END, Chapter, chapter_names, load_chapter
+from utils.course.build import chapter_names, load_chapter
+from utils.course.chapter import BEGIN, END, Chapter
 from utils.course.mutants import read_mutants
 
 WORDS_PER_MINUTE, MINUTES_PER_LINE, MINUTES_PER_CHECK = 200, 1.0, 1.0

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
-from utils.course.build import Exercise
+from utils.course.chapter import Exercise
 
 SCHEMA_VERSION = 1
 

@@ -30,6 +30,7 @@ from utils.course import build
 from utils.course.borrowed import forget
 from utils.course.calls import local_student
 from utils.course.cells import Cell
+from utils.course.chapter import Chapter, Exercise
 from utils.course.namespace import build_namespace
 from utils.course.remote import StudentServer
 from utils.course.runner import CheckResult, run_checks
@@ -148,7 +149,7 @@ def _grade(request: dict, launch: Callable[[sandbox.Limits], Forked]) -> Iterato
 
 
 def _check_split(
-    server: StudentServer, chapter: build.Chapter, exercise: build.Exercise, cells: list[Cell], seed: int, said: dict
+    server: StudentServer, chapter: Chapter, exercise: Exercise, cells: list[Cell], seed: int, said: dict
 ) -> list[CheckResult]:
     """The checks run here, and call functions that live in the confined process."""
     try:
@@ -160,7 +161,7 @@ def _check_split(
 
 
 def _check_shared(
-    server: StudentServer, chapter: build.Chapter, exercise: build.Exercise, cells: list[Cell], seed: int, said: dict
+    server: StudentServer, chapter: Chapter, exercise: Exercise, cells: list[Cell], seed: int, said: dict
 ) -> list[CheckResult]:
     """The checks run in the confined process, and it says how they came out. It may lie."""
     message = {"chapter": chapter.name, "exercise": exercise.name, "seed": seed}
@@ -212,7 +213,7 @@ def _clean(text: str) -> str:
     return text[:MESSAGE_CHARACTERS].encode("utf-8", "backslashreplace").decode()
 
 
-def _row(exercise: build.Exercise, results: list[CheckResult], seconds: float) -> ExerciseRow:
+def _row(exercise: Exercise, results: list[CheckResult], seconds: float) -> ExerciseRow:
     checks = tuple(CheckRow(name=r.name, points=r.points, passed=r.passed, message=_clean(r.message)) for r in results)
     kind = next((result.kind for result in results if result.kind), "")
     return ExerciseRow.of(exercise, checks, kind, round(seconds, 3))

@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 from nbclient import NotebookClient
 
 from utils import ROOT
-from utils.course import build
+from utils.course import build, render
 
 FIGURE = re.compile(r"^# figure: (\w+)$", re.MULTILINE)
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -78,7 +78,7 @@ def draw_png(browser, figure: go.Figure, width: int = WIDTH, height: int = HEIGH
     return page.screenshot(timeout=PATIENCE)
 
 
-def save_png(name: str, png: bytes, limit: int = build.MAX_IMAGE_BYTES) -> None:
+def save_png(name: str, png: bytes, limit: int = render.MAX_IMAGE_BYTES) -> None:
     """Write solutions/figures/NAME.png whole or not at all, and say how many of the bytes it may have it takes."""
     path = ROOT / "solutions" / "figures" / f"{name}.png"
     path.with_suffix(".tmp").write_bytes(png)

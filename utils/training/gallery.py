@@ -21,8 +21,9 @@ from torch import Tensor
 from tests.copies import copy_course
 from utils import plots
 from utils.comparison import SIZES, score_family
-from utils.course import build
+from utils.course import build, render
 from utils.course.cells import Cell
+from utils.course.chapter import BEGIN, END
 from utils.course.mutants import read_mutants
 from utils.grading import report, run
 from utils.grading.collect import Submission
@@ -34,7 +35,7 @@ from utils.trials import draw_trial
 
 WIDTH, HEIGHT, SCALE = 500, 380, 2  # CSS pixels, about a column of two on GitHub; device pixels for each
 N_COLOURS = 128  # of a picture whose own are few
-MAX_BYTES = {"readme_check": 300_000}  # of the others: build.MAX_IMAGE_BYTES
+MAX_BYTES = {"readme_check": 300_000}  # of the others: render.MAX_IMAGE_BYTES
 SEEDS = range(3)  # draws of examples, as many as the table of chapter 08 has
 LAB_SIZE, LAB_SCALE = {"width": 940, "height": 1000}, 1.5
 SHOWN_HEIGHT = 536  # of the page, from the answer's cell downwards
@@ -146,7 +147,7 @@ def wrong_and_right() -> list[str]:
     chapter, exercise = CHECKED
     (mutant,) = [m for m in read_mutants(chapter)[0] if (m.exercise, m.feedback) == (exercise, MISTAKE)]
     right = build.exercise_cells(build.load_chapter(chapter))[exercise]
-    markers = (build.BEGIN, build.END)
+    markers = (BEGIN, END)
     answers = [cell.splitlines() for cell in (mutant.apply(right), right)]
     return ["\n".join(line for line in answer if line.strip() not in markers) for answer in answers]
 
@@ -243,7 +244,7 @@ def main() -> None:
     with open_browser():  # is it there? What is drawn takes minutes
         pass
     for name in names:
-        save_png(name, PICTURES[name](), MAX_BYTES.get(name, build.MAX_IMAGE_BYTES))
+        save_png(name, PICTURES[name](), MAX_BYTES.get(name, render.MAX_IMAGE_BYTES))
 
 
 if __name__ == "__main__":
