@@ -59,27 +59,8 @@ def run_call(
     printed, change = _Printed(), None
     try:
         with contextlib.redirect_stdout(printed), closed(answers), torch.enable_grad():
-            value = result = function(*given, **given_kwargs)
-            if value is None:
-                wrote = f"`{name}` printed something but returned None. End it with `return`, not `print`"
-                result = Outcome(
-                    "none", wrote if printed.text.strip() else f"`{name}` returned None: is its `return` line missing?"
-                )
-            elif wrt and not (isinstance(value, Tensor) and value.numel() == 1 and value.requires_grad):
-                result = Outcome(
-                    "exception",
-                    f"`{name}` must return a scalar tensor with a gradient: no float(), .item(), "
-                    ".detach() or no_grad() inside",
-                )
-            elif wrt:
-                inputs = [given[i] for i in wrt]
-                grads = torch.autograd.grad(value.reshape(()), inputs, allow_unused=True)
-                result = (
-                    value,
-                    tuple(torch.zeros_like(x) if g is None else g for x, g in zip(inputs, grads, strict=True)),
-                )
-            if not isinstance(result, Outcome):
-                result = Outcome("value", value=normalise(result))
+            value = function(*given, **given_kwargs)
+            result = _outcome(name, value, [given[i] for i in wrt], has_printed=bool(printed.text.strip()))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit, too, and what a class of the learner's own may raise
@@ -88,6 +69,21 @@ def run_call(
         for label, state, copy in zip(labels, before, (*given, *given_kwargs.values()), strict=True):
             change = _changed(state, copy, name, label) or change
     return Outcome("mutated", change) if change and result.kind in ("value", "none") else result
+
+
+def _outcome(name: str, value: Any, inputs: Sequence[Tensor], *, has_printed: bool) -> Outcome:
+    """What a returned value comes to; with its gradients with respect to the inputs, if there are any."""
+    if value is None and has_printed:
+        return Outcome("none", f"`{name}` printed something but returned None. End it with `return`, not `print`")
+    if value is None:
+        return Outcome("none", f"`{name}` returned None: is its `return` line missing?")
+    if inputs:
+        if not (isinstance(value, Tensor) and value.numel() == 1 and value.requires_grad):
+            cure = "no float(), .item(), .detach() or no_grad() inside"
+            return Outcome("exception", f"`{name}` must return a scalar tensor with a gradient: {cure}")
+        grads = torch.autograd.grad(value.reshape(()), inputs, allow_unused=True)
+        value = value, tuple(torch.zeros_like(x) if g is None else g for x, g in zip(inputs, grads, strict=True))
+    return Outcome("value", value=normalise(value))
 
 
 def _undefined(namespace: Namespace, answers: Sequence[str], name: str) -> str:
