@@ -13,7 +13,7 @@ import time
 from utils import ROOT
 from utils.grading import UsageError, sandbox
 
-START_SECONDS = 180.0  # imports and models, on a slow machine
+START_SECONDS = 600.0  # imports and models, on a machine that does much else
 IDLE_SECONDS = 20.0  # after which a server ends: on a cluster, nobody else would end it
 # The kernel is asked to end the server with us before the imports, which take seconds. If we end even earlier, the
 # server has another parent by then.
