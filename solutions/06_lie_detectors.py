@@ -1821,7 +1821,7 @@ if larger is not None:
 # %% [markdown]
 # ### Reading: one direction for refusal
 #
-# Arditi et al. 2024, [Refusal in Language Models Is Mediated by a Single Direction](https://arxiv.org/abs/2406.11717), take the difference of means between harmful and harmless requests, behind the request, in 13 open chat models. With that one direction erased from the stream, everywhere, the models do as they are told, harmful or not. With it added, they refuse harmless requests. Erasing it from the weights instead leaves other abilities nearly as they were: what training taught a model about refusing can be taken out with a few matrix products. The direction is chosen among layers and tokens by its effect, on requests held out for that. *Your* questions from above apply: how large is the dose, and what does a random direction do?
+# [Arditi et al. 2024](https://arxiv.org/abs/2406.11717) take the difference of means between harmful and harmless requests, behind the request, in 13 open chat models. With that one direction erased from the stream, everywhere, the models do as they are told, harmful or not. With it added, they refuse harmless requests. Erasing it from the weights instead leaves other abilities nearly as they were: what training taught a model about refusing can be taken out with a few matrix products. The direction is chosen among layers and tokens by its effect, on requests held out for that. *Your* questions from above apply: how large is the dose, and what does a random direction do?
 #
 # The next two cells ask for no answers. They compare how likely the **first word** of an answer is, with edits at the last token of the prompt alone.
 
@@ -1881,7 +1881,7 @@ if chat is not None:
 # %% [markdown]
 # ### Reading: persona vectors
 #
-# Chen et al. 2025, [Persona Vectors: Monitoring and Controlling Character Traits in Language Models](https://arxiv.org/abs/2507.21509), make a direction from the mere description of a trait, such as flattery: system prompts that ask for it and for its opposite, and the difference of means over the answers. Read at the last token of a prompt, it tells how the answer will turn out, before a word of it is there. Finetuning that brings a trait out moves the stream along its vector, and training data can be sorted by how far they will move it. Subtracting the vector weakens the trait, at a price in other abilities; adding it *during* training spares the model the need to learn it. All of that is difference of means with controls, as in this chapter.
+# [Chen et al. 2025](https://arxiv.org/abs/2507.21509) make a direction from the mere description of a trait, such as flattery: system prompts that ask for it and for its opposite, and the difference of means over the answers. Read at the last token of a prompt, it tells how the answer will turn out, before a word of it is there. Finetuning that brings a trait out moves the stream along its vector, and training data can be sorted by how far they will move it. Subtracting the vector weakens the trait, at a price in other abilities; adding it *during* training spares the model the need to learn it. All of that is difference of means with controls, as in this chapter.
 #
 # This cell fits the vector at the last token of prompts, without any answers, reads it under other words for the same two traits, and then pushes.
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.activations import Layer
+from utils.activations import Layer, hook_name
 from utils.models import TransformerBridge
 
 
@@ -46,9 +46,8 @@ def run_with_edit(
             raise ValueError(f"edit must return a tensor of shape {tuple(resid.shape)}, got {got}; end it with return")
         return edited
 
-    name = "blocks.0.hook_resid_pre" if layer == "embed" else f"blocks.{layer}.hook_resid_post"
     return model.run_with_hooks(
-        tokens, attention_mask=attention_mask, fwd_hooks=[(name, replace)], return_type="logits"
+        tokens, attention_mask=attention_mask, fwd_hooks=[(hook_name(layer), replace)], return_type="logits"
     )
 
 
