@@ -1346,9 +1346,11 @@ assert any(0.2 < held < 0.8 for held in ends["one_stage"] + ends["two_stages"])
 # Labels come from people, and what if people are wrong? **Contrast-consistent search** ([Burns et al. 2022](https://arxiv.org/abs/2212.03827)) uses none. It takes each statement twice, with two endings, and asks for a probe that is *consistent*: it says true of the one exactly where it says false of the other.
 #
 # ```text
-#    yes    Hamburg is in Germany . That is correct .     ─►  p_yes      p_yes = 1 − p_no, and neither is one half
-#    no     Hamburg is in Germany . That is wrong .       ─►  p_no
+#  yes   Hamburg is in Germany . That is correct .   ─►  p_yes
+#  no    Hamburg is in Germany . That is wrong .     ─►  p_no
 # ```
+#
+# Wanted: p_yes = 1 − p_no, and neither is one half.
 
 # %% [markdown]
 # ### Exercise 5.7 · `normalize_contrast_pairs` (10 min, optional)
