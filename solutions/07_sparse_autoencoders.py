@@ -12,7 +12,7 @@
 #
 # ![Coverage of the board over L0: all sparse autoencoders lie between .4 and .57, the neurons at .66, a linear probe at .86; those of an untrained network far below](figures/07_frontiers.png)
 #
-# *Ten sparse autoencoders of one layer, and how much of the board their latents find. You will draw it after Exercise 7.8, and the order of the points will not be what explained variance says.*
+# *Ten sparse autoencoders of one layer, and how much of the board their latents find. You will draw it after Exercise 7.8.*
 
 # %% [markdown]
 # ## Where this chapter stands
