@@ -586,9 +586,8 @@ assert in_other["two doses"] > 0.85 and in_other["two doses, random"] < 0.3
 # %% [markdown]
 # **Try it.** Choose a statement and a place, and drag the dose. Where do the next words break down?
 
+
 # %%
-
-
 def steer_one(statement: str, place: str, dose: float) -> SteerResult:
     """What the network says of one statement with a dose at a place."""
     layer, position = PLACES[place]

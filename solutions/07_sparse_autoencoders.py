@@ -798,9 +798,8 @@ check(loss_recovered)
 #
 # </details>
 
+
 # %%
-
-
 def token_losses(edit) -> Float[Tensor, " token"]:
     """Loss on every next move, with the stream after block LAYER replaced by edit(stream)."""
     logits = run_with_edit(model, games, states.mask, LAYER, edit)[:, :-1]
@@ -1151,7 +1150,7 @@ assert nearest["topk_1024_32"].max() > 0.8
 # %% [markdown]
 # ## In Facts-GPT
 #
-# The network of chapter 05 is smaller, and what it holds is known, too: at the object's token, after block 1, whether the object *matches* the subject. Two SAEs with 512 latents were trained on all tokens of its documents. Is there one latent for it? Choose it on some cities, and test it on others.
+# The network of chapter 05 is smaller, and what it holds is known, too: at the object's token, after block 1, whether the object *matches* the subject. Three SAEs with 512 latents were trained on all tokens of its documents. Is there one latent for it? Choose it on some cities, and test it on others.
 
 # %%
 facts = load_model("facts_gpt_match")

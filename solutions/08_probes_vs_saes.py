@@ -808,8 +808,6 @@ def errors_after(part, resid: Float[Tensor, "case d_model"]) -> Float[Tensor, " 
 
 
 # %%
-
-
 def steer_latents(part, groups, strength: float) -> Float[Tensor, "case d_model"]:
     """Edit each case with the latents of its square: one colour's on, the other's off."""
     resid = prefixes[id(part)].resid[LAYER]
