@@ -16,7 +16,6 @@ nb_output_stderr = "remove"  # progress bars
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
-html_js_files = ["plotly.min.js"]
 html_show_sourcelink = html_copy_source = html_show_copyright = html_show_sphinx = False
 html_math_renderer = "mathml"
 

@@ -15,7 +15,7 @@ from utils.course import book, build
 
 SPHINX = ROOT / ".venv-book" / "bin" / "sphinx-build"
 CODE = (
-    "import plotly.graph_objects as go\ngo.Figure(go.Scatter(y=[1, 2]))",
+    "import plotly.graph_objects as go\nfor _ in range(2):\n    go.Figure(go.Scatter(y=[1, 2])).show()",
     "import ipywidgets\nipywidgets.IntSlider()",
     "from pathlib import Path\nPath('../.progress.json').write_text('a mark')\nprint(Path.cwd())",
 )
@@ -25,6 +25,10 @@ LINK = re.compile(r"\]\(([^)#\s]+)")
 
 def prose(name: str) -> str:
     return "\n\n".join(cell.source for cell in build.load_chapter(name).cells if cell.kind == "markdown")
+
+
+def formulas(name: str) -> list[str]:
+    return FORMULA.findall(re.sub(r"`[^`\n]*`", "", prose(name)))  # a $ in code begins none
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +46,7 @@ def pages(executed: nbformat.NotebookNode, tmp_path_factory: pytest.TempPathFact
 
     def run(path: Path) -> nbformat.NotebookNode:
         notebook = copy.deepcopy(executed)
-        formulas = FORMULA.findall(re.sub(r"`[^`\n]*`", "", prose(path.stem)))
-        notebook.cells.insert(1, nbformat.v4.new_markdown_cell("\n\n".join(formulas)))
+        notebook.cells.insert(1, nbformat.v4.new_markdown_cell("\n\n".join(formulas(path.stem))))
         return notebook
 
     with pytest.MonkeyPatch.context() as patch:
@@ -64,8 +67,9 @@ def test_figures_become_html_and_widgets_are_left_out(executed: nbformat.Noteboo
     drawn = copy.deepcopy(executed)
     book.draw(drawn)
     figure, widget = (cell.outputs for cell in drawn.cells[1:3])
-    assert "Plotly.newPlot" in figure[0].data["text/html"] and book.PLOTLY not in figure[0].data
-    assert "src=" not in figure[0].data["text/html"], "plotly.js comes from the book, once"
+    assert all("Plotly.newPlot" in output.data["text/html"] and book.PLOTLY not in output.data for output in figure)
+    loads = [re.findall('src="([^"]+)"', output.data["text/html"]) for output in figure]
+    assert loads == [["../_static/plotly.min.js"], []], "the first figure loads plotly.js for all"
     assert executed.cells[2].outputs and not widget
     assert "widgets" not in drawn.metadata
 
@@ -102,17 +106,33 @@ def test_only_what_has_changed_is_run_again(pages: Path, monkeypatch: pytest.Mon
     assert ran == [page.stem]
 
 
-def test_sphinx_builds_pages_that_fetch_nothing(pages: Path, tmp_path: Path):
+@pytest.fixture(scope="module")
+def html(pages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the book, built with the command of `make book`."""
     if not SPHINX.exists():
         missing = "no Sphinx in .venv-book; run `make .venv-book/ready`"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
-    command = [SPHINX, "-qW", "--keep-going", "-d", tmp_path / "doctrees", pages, tmp_path / "html"]
+    built = tmp_path_factory.mktemp("built")
+    command = [SPHINX, "-qW", "--keep-going", "-d", built / "doctrees", pages, built / "html"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
-    html = {page.stem: page.read_text(encoding="utf-8") for page in (tmp_path / "html").rglob("*.html")}
+    return built / "html"
+
+
+def test_the_pages_hold_figures_and_formulas_and_fetch_nothing(html: Path):
+    texts = {page.stem: page.read_text(encoding="utf-8") for page in html.rglob("*.html")}
     for name in build.chapter_names():
-        assert "Plotly.newPlot" in html[name] and f'href="chapters/{name}.html"' in html["index"]
-        assert ("<math" in html[name]) == bool(FORMULA.search(re.sub(r"`[^`\n]*`", "", prose(name))))
+        assert "Plotly.newPlot" in texts[name] and f'href="chapters/{name}.html"' in texts["index"]
+        assert ("<math" in texts[name]) == bool(formulas(name))
     loads = re.compile(r"""<(?:script|link|img)\b[^>]*\b(?:src|href)=["'](?:https?:)?//[^"']*""")
-    assert not [load for text in html.values() for load in loads.findall(text)]
-    assert (tmp_path / "html" / "_static" / "plotly.min.js").exists()
+    assert not [load for text in texts.values() for load in loads.findall(text)]
+
+
+def test_a_browser_draws_the_figures_from_the_books_own_files(html: Path, browser):
+    page, asked, errors = browser.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((html / "chapters" / f"{build.chapter_names()[0]}.html").as_uri())
+    page.wait_for_selector(".plotly-graph-div .main-svg", timeout=120_000)
+    page.close()
+    assert not errors and not [url for url in asked if not url.startswith("file:")]

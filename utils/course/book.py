@@ -20,13 +20,14 @@ from utils.course import build
 
 PAGES = ROOT / "build" / "book" / "pages"
 SECONDS_PER_CELL = 900  # far more than any cell needs; only a hang takes longer
+PLOTLY_JS = "_static/plotly.min.js"  # from the pages' top folder
 PLOTLY, WIDGET = "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"
 
 
 def write_pages() -> None:
     """Write everything that Sphinx reads into build/book/pages; runs the notebooks that are not there yet."""
     shutil.copytree(ROOT / "book", PAGES, dirs_exist_ok=True)
-    shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", PAGES / "_static")
+    shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", PAGES / PLOTLY_JS)
     shutil.copytree(ROOT / "solutions" / "figures", PAGES / "solutions" / "figures", dirs_exist_ok=True)
     (PAGES / "chapters").mkdir(exist_ok=True)
     names = build.chapter_names()
@@ -72,6 +73,7 @@ def draw(notebook: nbformat.NotebookNode) -> None:
 
     A widget has no kernel in a book; the static table before it says the same.
     """
+    script = f"../{PLOTLY_JS}"  # the first figure of a page loads it
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
@@ -79,8 +81,9 @@ def draw(notebook: nbformat.NotebookNode) -> None:
         for number, output in enumerate(cell.outputs):
             if figure := output.get("data", {}).pop(PLOTLY, None):
                 shown = {"data": figure["data"], "layout": figure["layout"]}
-                options = {"include_plotlyjs": False, "full_html": False, "config": {"responsive": True}}
+                options = {"include_plotlyjs": script, "full_html": False, "config": {"responsive": True}}
                 output.data["text/html"] = plotly.io.to_html(shown, div_id=f"figure-{cell.id}-{number}", **options)
+                script = False
 
 
 def _digest(name: str) -> str:
