@@ -18,7 +18,6 @@ from jaxtyping import Float
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from tests.copies import copy_course
 from utils import plots
 from utils.comparison import SIZES, score_family
 from utils.course import build, render
@@ -121,6 +120,8 @@ def latents() -> bytes:
 
 def check() -> bytes:
     """JupyterLab: a wrong answer, what `check` says of it, the mended answer, and all green."""
+    from tests.copies import copy_course  # the course is graded without its tests' helpers, and this module is there
+
     answer, asked, frames = f"# exercise: {CHECKED[1]}", f"check({CHECKED[1]})", []
     with tempfile.TemporaryDirectory() as folder:
         served = serve_lab(copy_course(Path(folder)), f"chapters/{CHECKED[0]}.ipynb")
