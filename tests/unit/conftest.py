@@ -1,5 +1,9 @@
 """Fixtures that several of the tests here share."""
 
+import importlib
+import importlib.util
+import os
+
 import pytest
 import torch
 from threadpoolctl import threadpool_limits
@@ -47,3 +51,12 @@ def method_scores() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     validation, test = 0.5 + 0.05 * torch.randn(2, 500, 12, generator=generator)
     validation[torch.rand(500, 12, generator=generator) < 0.1] = torch.nan
     return validation, test, torch.arange(12) % 3 == 1
+
+
+@pytest.fixture
+def distributed():
+    """Dask's package for clusters; where there is none, the test is skipped, except in CI."""
+    if importlib.util.find_spec("distributed") is None:
+        message = "needs the package distributed; run `.venv/bin/pip install distributed`"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
+    return importlib.import_module("distributed")

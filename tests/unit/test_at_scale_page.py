@@ -1,7 +1,5 @@
 """The Python of chapters/at_scale.md runs as it stands there, with a tiny model and a cluster of one process."""
 
-import importlib.util
-import os
 import re
 from types import SimpleNamespace
 
@@ -53,14 +51,9 @@ def test_what_the_page_says_of_the_probes_is_so(names: dict):
     assert torch.allclose(names["probes"][100.0].weight.double(), expected.weight, rtol=1e-4, atol=1e-6)
 
 
-def test_the_clusters_table_is_the_same(names: dict):
-    if importlib.util.find_spec("distributed") is None:
-        message = "needs the package distributed; run `.venv/bin/pip install distributed`"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
-    from distributed import LocalCluster
-
+def test_the_clusters_table_is_the_same(names: dict, distributed):
     options = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "dashboard_address": None}
-    with LocalCluster(**options) as cluster:
+    with distributed.LocalCluster(**options) as cluster:
         exec(BLOCKS[-1].replace(SCHEDULER, repr(cluster.scheduler_address)), names)
     here = names["sweep"](["minilm", "minilm_untrained"], names["tasks"])
     assert [row[:3] for row in names["rows"]] == [row[:3] for row in here]

@@ -1,6 +1,5 @@
 """A sweep is a table of what one would compute by hand, and the same on a cluster."""
 
-import importlib.util
 import os
 from pathlib import Path
 
@@ -62,14 +61,12 @@ def test_a_score_is_that_of_a_probe_on_held_out_groups(rows, tasks: list[TextTas
     assert [row.auroc for row in sweep(["minilm"], [task], seed=1)] != [row.auroc for row in rows[:7]]
 
 
-def test_a_cluster_gives_the_same_table(rows, models: list[str], tasks: list[TextTask], tmp_path: Path):
-    if importlib.util.find_spec("distributed") is None:
-        message = "needs the package distributed; run `.venv/bin/pip install distributed`"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
-    from distributed import Client, LocalCluster
-
+def test_a_cluster_gives_the_same_table(rows, models: list[str], tasks: list[TextTask], distributed, tmp_path: Path):
     options = {"n_workers": 2, "threads_per_worker": 2, "processes": True, "dashboard_address": None}
-    with LocalCluster(**options, local_directory=str(tmp_path)) as cluster, Client(cluster) as client:
+    with (
+        distributed.LocalCluster(**options, local_directory=str(tmp_path)) as cluster,
+        distributed.Client(cluster) as client,
+    ):
         assert len({client.submit(os.getpid, workers=[name], pure=False).result() for name in client.ncores()}) == 2
         found = sweep(models, tasks, client=client)
         with pytest.raises(ModelError, match="unknown model 'minilmm'; expected minilm"):
