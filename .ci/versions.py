@@ -116,7 +116,7 @@ def main() -> int:
         except (subprocess.CalledProcessError, FileNotFoundError) as error:
             failures = {"installation": str(error)}
         else:
-            installed = read_installed(python)
+            installed = {name: "not installed" for name in read_pins()} | read_installed(python)
             changed = {name: installed[name] for name, pin in read_pins().items() if installed[name] != pin}
             n_tests, failures = run_tests(environment, python, given.tests)
         print(report(environment, given.python, changed, n_tests, failures), flush=True)

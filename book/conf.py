@@ -14,6 +14,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "off"  # the notebooks come with their outputs
 nb_output_stderr = "remove"  # progress bars
 html_theme = "furo"
+pygments_dark_style = "monokai"  # the theme's own underlines modules, as if they were links
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_show_sourcelink = html_copy_source = html_show_copyright = html_show_sphinx = False
