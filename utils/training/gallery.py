@@ -5,6 +5,7 @@ Needs playwright, Chromium and Pillow, which the course does not depend on; take
 """
 
 import argparse
+import html
 import io
 import random
 import re
@@ -14,11 +15,9 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 import torch
-from jaxtyping import Float
 from plotly.subplots import make_subplots
-from torch import Tensor
 
-from utils import plots
+from utils import plots, point_plots
 from utils.comparison import SIZES, score_family
 from utils.course import build, render
 from utils.course.cells import Cell
@@ -55,19 +54,17 @@ def believed_board() -> bytes:
 
 def swatches() -> bytes:
     """Chapter 01: colours that are meant, and colours that a probe predicts; every second of those shown there."""
-    true, predicted, _ = run_figures("01_linear_probes", last="01_swatches")["01_swatches"].data
-    figure = plots.plot_swatches(
-        true.text[::2],
-        true=_colours(true)[::2],
-        predicted=_colours(predicted)[::2],
+    drawn = run_figures("01_linear_probes", last="01_swatches")["01_swatches"].layout
+    colours = [[int(part) for part in re.findall(r"\d+", square.fillcolor)] for square in drawn.shapes]
+    true, predicted = torch.tensor(colours).view(-1, 2, 3)[::2].unbind(dim=1)
+    figure = point_plots.plot_swatches(
+        [html.unescape(name.text) for name in drawn.annotations][::2],
+        true=true / 255,
+        predicted=predicted / 255,
         title="Unseen names: meant (left) and predicted (right)",
         n_columns=2,
     )
     return _draw(figure)
-
-
-def _colours(trace: go.Scatter) -> Float[Tensor, "name 3"]:
-    return torch.tensor([[int(part) for part in re.findall(r"\d+", colour)] for colour in trace.marker.color]) / 255
 
 
 def transfer() -> bytes:
