@@ -1150,7 +1150,7 @@ assert nearest["topk_1024_32"].max() > 0.8
 # %% [markdown]
 # ## In Facts-GPT
 #
-# The network of chapter 05 is smaller, and what it holds is known, too: at the object's token, after block 1, whether the object *matches* the subject. Three SAEs with 512 latents were trained on all tokens of its documents. Is there one latent for it? Choose it on some cities, and test it on others.
+# The network of chapter 05 is smaller, and what it holds is known, too: at the object's token, after block 1, whether the object *matches* the subject. Three SAEs with 512 latents were trained on all tokens of its documents. Has each of them one latent for it? Choose it on some cities, and test it on others.
 
 # %%
 facts = load_model("facts_gpt_match")
@@ -1184,7 +1184,7 @@ assert min(auroc for auroc, _ in single.values()) > 0.97 and max(score, 1 - scor
 assert min(share for _, share in single.values()) > 0.7 and max(share for _, share in single.values()) < 0.88
 
 # %% [markdown]
-# **Read it.** There is a latent that tells true from false, as well as the probe does. A success? The **best of 512 directions by lot** does it, too: at this token the match is most of what varies (chapter 05), so one of hundreds of directions is always near it. A latent for something that stands out is no merit of the SAE. And its 96 % of explained variance on documents (in its card) are about .8 here: at the token that matters, it is worse than on average.
+# **Read it.** Each of the three has a latent that tells true from false, as well as the probe does. A success? The **best of 512 directions by lot** does it, too: at this token the match is most of what varies (chapter 05), so one of hundreds of directions is always near it. A latent for something that stands out is no merit of the SAE. And the three explain .95 to .96 of the variance on documents (their cards say so), and about .8 here: at the token that matters, they are worse than on average.
 
 # %% [markdown]
 # ## Find the bug
