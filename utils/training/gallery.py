@@ -145,9 +145,8 @@ def wrong_and_right() -> list[str]:
     chapter, exercise = CHECKED
     (mutant,) = [m for m in read_mutants(chapter)[0] if (m.exercise, m.feedback) == (exercise, MISTAKE)]
     right = build.exercise_cells(build.load_chapter(chapter))[exercise]
-    markers = (BEGIN, END)
     answers = [cell.splitlines() for cell in (mutant.apply(right), right)]
-    return ["\n".join(line for line in answer if line.strip() not in markers) for answer in answers]
+    return ["\n".join(line for line in answer if line.strip() not in (BEGIN, END)) for answer in answers]
 
 
 def _shoot(lab: Lab, text: str) -> bytes:
