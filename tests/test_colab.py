@@ -79,10 +79,17 @@ def test_a_notebook_alone_in_colab_fetches_the_course_and_installs_what_is_missi
     (stub / "google" / "colab").mkdir(parents=True)
     (stub / "google" / "colab" / "__init__.py").touch()
     (torch,) = colab_python.parent.parent.glob("lib/python3*/site-packages/torch")
-    where = {"PYTHONPATH": str(stub), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(colab_python.parent.parent / "wheels")}
+    colab = {"COLAB_NOTEBOOK_ID": "1"}  # the web page sets it, and plotly asks for it
+    where = colab | {
+        "PYTHONPATH": str(stub),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(colab_python.parent.parent / "wheels"),
+    }
     first, second = first_cells(address)
     which = "import plotly.io; print(plotly.io.renderers.default)"
-    said = run(work, ["import google.colab", first, second, which, first], colab_python, **where)
+    said = run(
+        work, ["import google.colab", first, second, which, first], colab_python, PYTHONPATH=str(stub), **colab, **pip
+    )
     assert re.search(r"Installs einops==\S+ jaxtyping==\S+ \(a minute or so, once\); torch \S+ stays\.", said[1]), said
     assert f"The course is in {work / start.FOLDER}" in said[1]
     assert said[3].strip() == "colab"

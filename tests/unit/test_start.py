@@ -73,5 +73,4 @@ def _in_colab(monkeypatch: pytest.MonkeyPatch, install, missing: list[str]) -> l
     monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(start, "missing_packages", lambda: list(missing))
-    monkeypatch.setenv("PLOTLY_RENDERER", "colab")
     return seen

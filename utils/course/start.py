@@ -6,7 +6,6 @@ anything of the course can be imported, so only the standard library is imported
 
 import importlib
 import importlib.metadata
-import os
 import re
 import subprocess
 import sys
@@ -78,10 +77,8 @@ def start_course() -> None:
     if not Path(getattr(utils, "__file__", None) or "").is_relative_to(ROOT):
         raise ImportError(f"another package is loaded as utils ({utils}); restart the kernel, run this cell first")
     missing = missing_packages()
-    if in_colab():
-        os.environ.setdefault("PLOTLY_RENDERER", "colab")  # plotly asks an environment variable that not all have
-        if missing:
-            _install(missing)
+    if missing and in_colab():
+        _install(missing)
     elif missing:
         pins = " ".join(_pins(missing))
         raise MissingPackageError(f"not installed: {', '.join(missing)}. Run `%pip install {pins}`, restart the kernel")
