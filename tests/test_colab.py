@@ -80,11 +80,7 @@ def test_a_notebook_alone_in_colab_fetches_the_course_and_installs_what_is_missi
     (stub / "google" / "colab" / "__init__.py").touch()
     (torch,) = colab_python.parent.parent.glob("lib/python3*/site-packages/torch")
     colab = {"COLAB_NOTEBOOK_ID": "1"}  # the web page sets it, and plotly asks for it
-    where = colab | {
-        "PYTHONPATH": str(stub),
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(colab_python.parent.parent / "wheels"),
-    }
+    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(colab_python.parent.parent / "wheels")}
     first, second = first_cells(address)
     which = "import plotly.io; print(plotly.io.renderers.default)"
     said = run(
