@@ -31,6 +31,7 @@ from tests.copies import copy_course
 from utils import ROOT
 from utils.course import build
 from utils.course.chapter import BEGIN
+from utils.grading import cluster as cluster_module
 from utils.grading import run, warm
 from utils.grading.cache import Done
 from utils.grading.collect import collect
@@ -652,7 +653,7 @@ def test_a_cluster_gives_the_same_rows_although_a_worker_is_killed(start_cluster
 
 def test_a_cluster_that_cannot_grade_gets_one_line(start_cluster, place, eight, told, tmp_path, monkeypatch):
     cluster = start_cluster()
-    monkeypatch.setattr(cluster, "CLUSTER_SECONDS", 2)
+    monkeypatch.setattr(cluster_module, "CLUSTER_SECONDS", 2)
     arguments = ["run", eight, "--out", "report", "--cluster"]
 
     def refused(address: str) -> str:
@@ -665,7 +666,7 @@ def test_a_cluster_that_cannot_grade_gets_one_line(start_cluster, place, eight, 
     assert "no Dask scheduler answers at nonsense://x" in refused("nonsense://x")
     assert "the cluster has no worker after 2 s" in refused(cluster.address)
     assert "the scheduler cannot load the course" in refused(start_cluster(place.work).address)
-    monkeypatch.setattr(cluster, "CLUSTER_SECONDS", 60)
+    monkeypatch.setattr(cluster_module, "CLUSTER_SECONDS", 60)
     alone = cluster.add()
     cluster.wait_for_workers(1)
     assert "the cluster has one worker with one thread; start more" in refused(cluster.address)
