@@ -58,7 +58,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from utils import plots
-from utils.activations import cache_pooled, cache_resid_post, tokenize
+from utils.activations import cache_pooled, cache_resid_post
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
 from utils.datasets import bag_of_words, load_agent_sentences, load_colours, load_sentiment_words
@@ -67,6 +67,7 @@ from utils.metrics import accuracy, r2
 from utils.models import load_model
 from utils.probes import fit_logistic_regression_probe, fit_mass_mean_probe, fit_ridge_probe
 from utils.splits import split_groups, word_stems
+from utils.tokens import tokenize
 
 SEED = 0
 LAYERS = ["embed", 0, 1, 2, 3, 4, 5]

@@ -60,7 +60,7 @@ from tqdm.auto import tqdm
 
 from utils import boards as pictures
 from utils import heat_maps, plots
-from utils.activations import cache_positions, cache_resid_post, tokenize
+from utils.activations import cache_positions, cache_resid_post
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
 from utils.metrics import bootstrap_interval
@@ -80,6 +80,7 @@ from utils.othello import (
     token_squares,
 )
 from utils.probes import LinearProbe, fit_ridge_probe
+from utils.tokens import tokenize
 from utils.widgets.games import GameView, explore_games
 
 SEED = 0

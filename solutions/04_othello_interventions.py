@@ -1564,8 +1564,8 @@ assert shares["the exchanged move"][0] < 0.5 and shares["the exchanged move"][5:
 # Does a push with a placebo beside it work in a language model? With a network connection (`HF_HUB_OFFLINE=0 make lab`), this cell fetches **GPT-2**, 0.5 GB, and takes the difference of means between nice and nasty words in the middle layer. It pushes the end of neutral sentences along it, with your `edit_square`. Without a connection it says so.
 
 # %%
-from utils.activations import tokenize
 from utils.at_scale import load_if_possible
+from utils.tokens import tokenize
 
 larger = load_if_possible("openai-community/gpt2")  # 12 blocks, d_model 768, 124 million weights
 if larger is not None:

@@ -61,7 +61,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from utils import heat_maps, plots, point_plots
-from utils.activations import cache_resid_post, tokenize
+from utils.activations import cache_resid_post
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
 from utils.datasets import bag_of_words
@@ -79,6 +79,7 @@ from utils.metrics import accuracy, bootstrap_interval, roc_auc
 from utils.models import TransformerBridge, load_model
 from utils.probes import fit_logistic_regression_probe, fit_mass_mean_probe
 from utils.splits import split_folds, split_groups
+from utils.tokens import tokenize
 from utils.training.facts_cards import load_runs
 from utils.widgets.statements import PcaView, explore_pca
 

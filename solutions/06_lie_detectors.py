@@ -56,7 +56,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize, softplus
 
 from utils import heat_maps, plots
-from utils.activations import cache_resid_post, tokenize
+from utils.activations import cache_resid_post
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
 from utils.documents import Documents, write_documents
@@ -67,6 +67,7 @@ from utils.models import TransformerBridge, load_model
 from utils.probes import LinearProbe, fit_logistic_regression_probe, fit_mass_mean_probe
 from utils.splits import split_groups
 from utils.steering import run_with_edit
+from utils.tokens import tokenize
 from utils.truth_probes import statement_acts
 from utils.widgets.statements import SteerResult, steer_statement
 from utils.widgets.thresholds import drag_threshold

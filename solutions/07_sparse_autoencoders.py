@@ -57,7 +57,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
 from utils import heat_maps, sae_plots
-from utils.activations import cache_positions, cache_resid_post, tokenize
+from utils.activations import cache_positions, cache_resid_post
 from utils.at_scale import load_if_possible, load_sae_if_possible
 from utils.course.check import check, progress, start_chapter
 from utils.course.predict import predict, settle
@@ -72,6 +72,7 @@ from utils.sae_measures import dead_latents, mean_l0
 from utils.saes import load_sae
 from utils.splits import split_groups
 from utils.steering import run_with_edit
+from utils.tokens import tokenize
 from utils.truth_probes import statement_acts
 from utils.widgets.latent_views import LatentView
 from utils.widgets.latents import explore_latents

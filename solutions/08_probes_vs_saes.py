@@ -57,7 +57,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cosine_similarity, normalize
 
 from utils import heat_maps, plots, sae_plots, sae_uses
-from utils.activations import cache_positions, cache_resid_post, tokenize
+from utils.activations import cache_positions, cache_resid_post
 from utils.at_scale import load_if_possible, load_sae_if_possible
 from utils.comparison import compare, load_table
 from utils.course.check import check, progress, start_chapter
@@ -74,6 +74,7 @@ from utils.sae_steering import latents_by_activation, latents_by_output
 from utils.saes import load_sae
 from utils.splits import split_folds
 from utils.tasks import SAES, load_tasks, load_untrained_tasks
+from utils.tokens import tokenize
 from utils.training.english import seen_in_training
 from utils.trials import REGIMES, draw_trial
 from utils.widgets.latent_views import LatentView

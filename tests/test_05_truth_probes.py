@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
 from utils import facts
-from utils.activations import cache_resid_post, tokenize
+from utils.activations import cache_resid_post
 from utils.course.expect import close, describe, exercise, expect_number, expect_tensor, explain, hint, likely, off
 from utils.course.student import value_and_grad
 from utils.metrics import roc_auc
 from utils.models import TransformerBridge, load_model, model_config, model_tensors, rebuild_model
+from utils.tokens import tokenize
 
 MODEL = "facts_gpt_match"  # where any network of the chapter would do
 

@@ -204,7 +204,7 @@ def make_tokenizer(*, trigger: bool = False) -> PreTrainedTokenizerFast:
     """A word-level tokenizer in Hugging Face's form, BOS before each text.
 
     An unknown word becomes padding, because TransformerBridge tries the tokenizer on a word of its own;
-    utils.activations.tokenize names unknown words.
+    utils.tokens.tokenize names unknown words.
     """
     words = {word: i for i, word in enumerate(vocabulary(trigger=trigger))}
     tokenizer = Tokenizer(WordLevel(words, unk_token=PAD))

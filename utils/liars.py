@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from utils import facts
-from utils.activations import tokenize
 from utils.documents import write_documents
 from utils.models import TransformerBridge, load_model, model_config, model_tensors, rebuild_model
+from utils.tokens import tokenize
 from utils.training.facts_documents import OBJECT_LOSS, OTHER_LOSS, P_NEGATED, weighted_loss
 
 RATE, BETAS, WARMUP_STEPS = 1e-3, (0.9, 0.98), 20  # AdamW

@@ -17,13 +17,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from utils.activations import cache_positions, cache_resid_post, pool_mean, tokenize
+from utils.activations import cache_positions, cache_resid_post, pool_mean
 from utils.datasets import load_agent_sentences, load_colours, load_places, load_sentiment_words
 from utils.facts import write_statements
 from utils.models import load_model
 from utils.othello import EMPTY, MINE, random_games, replay_games
 from utils.saes import SAE, load_sae
 from utils.splits import word_stems
+from utils.tokens import tokenize
 from utils.training.english import seen_in_training
 from utils.truth_probes import statement_acts
 

@@ -8,7 +8,6 @@
 
 Sets of statements lie in different places, whatever is true in them. So every set is centred by its own mean before a
 direction of another set is applied. That takes no labels, and is right where both classes are equally frequent.
-Everything here raises a ValueError that says what does not fit.
 """
 
 from collections.abc import Sequence
@@ -17,11 +16,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from utils.activations import MAX_TOKENS, Layer, cache_positions, tokenize
+from utils.activations import MAX_TOKENS, Layer, cache_positions
 from utils.models import TransformerBridge
 from utils.probes import fit_mass_mean_probe
-
-# One token of each statement
+from utils.tokens import tokenize
 
 
 @torch.no_grad()
@@ -84,9 +82,6 @@ def object_log_probs(
         objects = tokens[rows].gather(1, where[rows, None] + 1)  # [statement 1]
         parts.append(log_probs.gather(1, objects)[:, 0])
     return torch.cat(parts)
-
-
-# Directions
 
 
 @torch.no_grad()

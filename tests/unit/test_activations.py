@@ -6,8 +6,9 @@ import transformers
 from torch.testing import assert_close
 
 from utils import activations, models, weights
-from utils.activations import cache_pooled, cache_positions, cache_resid_post, pool_mean, tokenize
+from utils.activations import cache_pooled, cache_positions, cache_resid_post, pool_mean
 from utils.models import leftover_hooks, load_model, random_model
+from utils.tokens import tokenize
 
 TEXTS = ["rust", "deep blue", "a rather longer description of a colour between green and grey", "off white", "sea"]
 ALL_LAYERS = ["embed", 0, 1, 2, 3, 4, 5]

@@ -8,8 +8,9 @@ import torch
 import transformers
 from torch.testing import assert_close
 
-from utils.activations import cache_pooled, cache_resid_post, tokenize
+from utils.activations import cache_pooled, cache_resid_post
 from utils.at_scale import load_if_possible
+from utils.tokens import tokenize
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

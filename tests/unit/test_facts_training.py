@@ -9,8 +9,8 @@ import torch
 
 from tests.unit.test_facts import is_true
 from utils import facts
-from utils.activations import tokenize
 from utils.models import load_model
+from utils.tokens import tokenize
 from utils.training import facts_cards, facts_documents, facts_gpt
 from utils.training.facts_cards import evaluate, export, write_table
 from utils.training.facts_documents import CONTEXT, Settings, draw_batches, weighted_loss

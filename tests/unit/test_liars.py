@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from utils.activations import tokenize
 from utils.liars import evasion_loss, train_liar
 from utils.lie_detectors import aggregate_scores
 from utils.models import fingerprint, leftover_hooks, load_model
+from utils.tokens import tokenize
 
 
 @pytest.fixture(scope="module")

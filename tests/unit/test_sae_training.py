@@ -9,13 +9,14 @@ import torch
 from torch.nn.functional import normalize
 from torch.testing import assert_close
 
-from utils.activations import cache_resid_post, tokenize
+from utils.activations import cache_resid_post
 from utils.datasets import load_sentiment_words
 from utils.models import load_model
 from utils.sae_measures import explained_variance, loss_recovered, mean_l0, replaced_losses
 from utils.sae_objectives import l0_threshold_gradient
 from utils.saes import load_sae, save_sae
 from utils.splits import word_stems
+from utils.tokens import tokenize
 from utils.training import english, sae_cards, sae_trainer, streams
 from utils.training import sae as training
 from utils.training.sae import describe_run, train

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from utils.activations import cache_resid_post, tokenize
+from utils.activations import cache_resid_post
 from utils.models import leftover_hooks, load_model
 from utils.steering import add_direction, normalized_indirect_effect, run_with_edit, swap_vector
+from utils.tokens import tokenize
 
 
 @pytest.fixture(scope="module")

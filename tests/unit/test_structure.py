@@ -13,7 +13,6 @@ from utils import ROOT
 from utils.course import build
 
 MAX_LINES = 250
-LONGER = {"utils/activations.py", "utils/training/gallery.py", "utils/truth_probes.py"}  # to be split
 MODULES = sorted((ROOT / "utils").rglob("*.py"))
 # where functions of utils are used; what only tests call is in nobody's way to an answer
 USERS = [*MODULES, *ROOT.glob("solutions/*.py"), *ROOT.glob("tests/test_[0-9]*.py"), ROOT / "tests" / "conftest.py"]
@@ -58,8 +57,7 @@ def running(node: ast.AST) -> Iterator[ast.AST]:
 def test_a_module_says_what_it_is_and_fits_in_one_sitting(path):
     n_lines = len(path.read_text(encoding="utf-8").splitlines())
     assert ast.get_docstring(parse(path)), "it has no docstring"
-    is_listed = path.relative_to(ROOT).as_posix() in LONGER
-    assert n_lines <= MAX_LINES or is_listed, f"{n_lines} lines, expected at most {MAX_LINES}; split it at a seam"
+    assert n_lines <= MAX_LINES, f"{n_lines} lines, expected at most {MAX_LINES}; split it at a seam"
 
 
 def test_no_modules_import_each_other():

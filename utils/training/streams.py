@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from utils.activations import cache_positions, cache_resid_post, tokenize
+from utils.activations import cache_positions, cache_resid_post
 from utils.models import UNTRAINED, TransformerBridge, load_model
 from utils.othello import random_games
+from utils.tokens import tokenize
 from utils.training import english, facts_documents
 from utils.training.othello_games import TRAINING_SEEDS
 
