@@ -640,7 +640,7 @@ for j, regime in enumerate(REGIMES):
 # Look at *shifted* once more. Six of its tasks are truths about affirmed sentences, tested on sentences with "not", and there **every** family is below .1 for some: in this network the object codes the *match* (chapter 05). No method repairs a wrong label for what is read.
 
 # %% [markdown]
-# **One draw is one draw.** The table below was computed beforehand, with three draws of examples, and with two more families in the toolbox: gradient boosting and a multi-layer perceptron, eight configurations each (`utils/training/comparison.py`). And it has one more control: latents of a **random dictionary**, of the same size and as sparse. What they gain as well is no merit of training.
+# **One draw is one draw.** The table below was computed beforehand, with three draws of examples, and with two more families in the toolbox: gradient boosting and a multi-layer perceptron, eight configurations each (`utils/training/comparison.py`). And it has one more control: latents of a **random dictionary**, of the same size and as sparse. Its directions are those that the SAE's training started from: it is the SAE without its training. What they gain as well is no merit of training.
 
 # %%
 table = load_table()
