@@ -53,7 +53,7 @@ def plot_frontier(
     figure = plot_lines(
         {}, x=[0.0], x_title=x_title, title=title, y_title=y_title, y_range=y_range, baselines=baselines
     )
-    others = iter(OTHERS * len(points))
+    others = iter([*OTHERS, *(look for kind, look in KINDS.items() if kind not in points)] * len(points))
     for kind, given in points.items():
         ends = list((intervals or {}).get(kind, []))
         if ends and len(ends) != len(given):

@@ -41,8 +41,9 @@ def test_a_kind_looks_alike_in_every_figure_and_the_untrained_network_is_grey_an
     assert floor.line.color == GREY and floor.line.dash == "dash" and both[0]["topk"].line.dash == "solid"
     looks = {(trace.line.color, trace.marker.symbol) for trace in both[0].values()}
     assert len(looks) == 3
-    kinds = {kind: [(1.0, 0.5, "")] for kind in sae_plots.KINDS}
-    assert len({trace.line.color for trace in sae_plots.plot_frontier(kinds, **AXES).data}) == 4
+    for names in (sae_plots.KINDS, ("a", "b", "topk", "c"), "abcdef"):
+        shown = sae_plots.plot_frontier({name: [(1.0, 0.5, "")] for name in names}, **AXES).data
+        assert len({(trace.line.color, trace.marker.symbol) for trace in shown}) == len(names)
 
 
 @pytest.mark.parametrize(
