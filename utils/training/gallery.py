@@ -94,17 +94,16 @@ def _halves(names: list[str]) -> dict:
 
 def latents() -> bytes:
     """Chapter 08: AUROC on test by the number of latents, mean over all tasks, beside a probe on the whole stream."""
-    curves = {"latents of the SAE": "sae_k_sparse", "of a random dictionary": "random_k_sparse"}
-    found, dense = {name: [] for name in curves}, []
-    for task in load_tasks():
-        for seed in SEEDS:
-            trial = draw_trial(task, "standard", seed=seed)
-            validation, test = score_family(trial, "logistic")
-            dense.append(float(test[validation.argmax()]))
-            for name, family in curves.items():
-                found[name].append(score_family(trial, family)[1])
+    curves = {"latents of the SAE": load_tasks(), "of a random dictionary": load_tasks(by_lot=True)}
+    trials = {
+        name: [draw_trial(task, "standard", seed=seed) for task in tasks for seed in SEEDS]
+        for name, tasks in curves.items()
+    }
+    found = {name: [score_family(trial, "sae_k_sparse")[1] for trial in drawn] for name, drawn in trials.items()}
+    scores = [score_family(trial, "logistic") for trial in trials["latents of the SAE"]]
+    dense = [float(test[validation.argmax()]) for validation, test in scores]
     figure = plots.plot_lines(
-        {name: torch.stack(scores).mean(dim=0) for name, scores in found.items()},
+        {name: torch.stack(rows).mean(dim=0) for name, rows in found.items()},
         x=[str(k) for k in SIZES],
         x_title="latents that the probe may use",
         y_title="AUROC on test",
