@@ -116,6 +116,7 @@ def _install(missing: list[str]) -> None:
             f"installed, but {', '.join(changed)} changed while in use; restart the session, run this cell again"
         )
     print(f"Done. The course is in {ROOT}.")
+    print("Colab forgets your progress with the session: save_progress() of utils.course.check downloads it.")
 
 
 def _pins(names: list[str]) -> list[str]:
