@@ -66,8 +66,9 @@ def score() -> str:
 
 
 def test_the_chapter_opens_with_its_picture_and_with_closed_hints(lab: WatchedLab):
-    picture = lab.go_to("# 01").locator(".jp-RenderedMarkdown img")
+    badge, picture = (lab.go_to("# 01").locator(".jp-RenderedMarkdown img").nth(i) for i in range(2))
     picture.wait_for()
+    assert badge.get_attribute("alt") == "Open in Colab" and badge.evaluate("image => image.naturalWidth") == 112
     assert picture.get_attribute("src").startswith("data:image/png;base64,")
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
     lab.shoot("top", "# 01")

@@ -31,7 +31,7 @@ def render(chapter: Chapter, *, answers: bool) -> str:
 def _render_cell(chapter: Chapter, cell: SourceCell, answers: bool, seen: dict[str, int]) -> dict:
     source = cell.source if answers or cell.exercise is None else strip_solution(cell.source, cell.exercise)
     if cell.kind == "markdown":
-        if cell is chapter.cells[0] and not answers and (link := colab_link(course_address(), chapter.name)):
+        if cell is chapter.cells[0] and (link := colab_link(course_address(), chapter.name)):
             source = source.replace("\n", f"\n\n{BADGE.format(link)}\n", 1)
         source = source.replace("{{exercises}}", _exercise_table(chapter))
         source = IMAGE.sub(lambda match: f"![{match[1]}]({_data_uri(match[2])})", source)
