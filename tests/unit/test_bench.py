@@ -4,7 +4,7 @@ from math import nan
 
 import pytest
 
-from tests.bench.__main__ import HEAD, as_markdown, texts
+from tests.bench.__main__ import HEAD, PARTS, as_markdown, read_arguments, texts
 from tests.bench.common import Row
 from utils import ROOT
 
@@ -37,3 +37,10 @@ def test_the_readme_holds_that_table_and_no_other():
     table, _ = after.split("<!-- end of the table -->\n")
     head = as_markdown("", {}).splitlines()[2:]
     assert not table.strip() or table.strip().splitlines()[2:4] == head
+
+
+def test_without_a_part_everything_is_measured():
+    assert read_arguments([]).parts == read_arguments(["all"]).parts == list(PARTS)
+    assert read_arguments(["probes", "checks"]).parts == ["probes", "checks"]
+    with pytest.raises(SystemExit):
+        read_arguments(["nothing"])

@@ -235,11 +235,13 @@ PICTURES: dict[str, Callable[[], bytes]] = {
 def main() -> None:
     """Draw the pictures that are asked for."""
     parser = argparse.ArgumentParser(prog="python -m utils.training.gallery", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", choices=PICTURES, metavar="NAME", help=", ".join(PICTURES))
-    names = parser.parse_args().names or PICTURES
+    # a word for all: before 3.12 argparse holds an empty list against the choices
+    names = [*PICTURES, "all"]
+    parser.add_argument("names", nargs="*", choices=names, default="all", metavar="NAME", help=", ".join(names))
+    names = parser.parse_args().names
     with open_browser():  # is it there? What is drawn takes minutes
         pass
-    for name in names:
+    for name in PICTURES if "all" in names else names:
         save_png(name, PICTURES[name](), MAX_BYTES.get(name, render.MAX_IMAGE_BYTES))
 
 
