@@ -35,8 +35,8 @@ def comments(source: str) -> set[str]:
             text = _even(token.string.strip("# ")) if token.type == tokenize.COMMENT else ""
             if " " in text and not EXERCISE_COMMENT.match(f"# {text}"):
                 texts.add(f"# {text}")
-    except (tokenize.TokenError, SyntaxError):
-        pass  # the comments before the mistake are read
+    except (tokenize.TokenError, SyntaxError, UnicodeEncodeError):
+        pass  # the comments before the mistake are read; since Python 3.12, half a surrogate pair is one
     return texts
 
 
