@@ -1565,7 +1565,7 @@ assert shares["the exchanged move"][0] < 0.5 and shares["the exchanged move"][5:
 
 # %%
 from utils.at_scale import load_if_possible
-from utils.tokens import tokenize
+from utils.tokens import next_token, tokenize
 
 larger = load_if_possible("openai-community/gpt2")  # 12 blocks, d_model 768, 124 million weights
 if larger is not None:
@@ -1591,8 +1591,7 @@ if larger is not None:
         [means[0] - means[1], torch.randn(larger.cfg.d_model, generator=torch.Generator().manual_seed(0))]
     )
     pushes = normalize(pushes, dim=1) * (means[0] - means[1]).norm()
-    encode = larger.tokenizer.encode
-    ids = [[encode(f" {word}", add_special_tokens=False)[0] for word in words] for words in (nice, nasty)]
+    ids = [[next_token(larger.tokenizer, start[0], f" {word}") for word in words] for words in (nice, nasty)]
     for scale in (0.0, 1.0, 2.0, 4.0):
         found = []
         for which in (0, 1):

@@ -67,7 +67,7 @@ from utils.models import TransformerBridge, load_model
 from utils.probes import LinearProbe, fit_logistic_regression_probe, fit_mass_mean_probe
 from utils.splits import split_groups
 from utils.steering import run_with_edit
-from utils.tokens import tokenize
+from utils.tokens import next_token, tokenize
 from utils.truth_probes import statement_acts
 from utils.widgets.statements import SteerResult, steer_statement
 from utils.widgets.thresholds import drag_threshold
@@ -1796,7 +1796,7 @@ if larger is not None:
     sentences = [f"The city of {city} is in {land}" for city, land in pairs]
     lies = [f"The city of {city} is in {pairs[i - 1][1]}" for i, (city, _) in enumerate(pairs)]
     middle = larger.cfg.n_layers // 2
-    answers = [larger.tokenizer.encode(f" {word}", add_special_tokens=False)[0] for word in ("TRUE", "FALSE")]
+    answers = [next_token(larger.tokenizer, "This statement is:", f" {word}") for word in ("TRUE", "FALSE")]
 
     def ask(sentence: str, direction: Tensor, alpha: float) -> float:
         """P(TRUE) - P(FALSE), with a dose at the sentence's last word."""
@@ -1848,7 +1848,7 @@ def log_prob_of(network: TransformerBridge, word: str, prompts: list[str], layer
     tokens, mask = tokenize(network, prompts)
     pos = mask.sum(dim=1) - 1
     logits = run_with_edit(network, tokens, mask, layer, lambda resid: edit(resid, pos))[torch.arange(len(pos)), pos]
-    answer = network.tokenizer.encode(word, add_special_tokens=False)[0]
+    answer = next_token(network.tokenizer, prompts[0], word)
     return float(logits.float().log_softmax(dim=-1)[:, answer].mean())
 
 

@@ -2,6 +2,7 @@
 
 tokens, attention_mask = tokenize(model, ["deep blue", "pale lilac grey"])             # [batch pos]
 pieces = word_pieces(attention_mask, *n_special(model.tokenizer))                      # [batch pos]
+answer = next_token(model.tokenizer, "The weather is", " great")
 """
 
 import difflib
@@ -55,6 +56,29 @@ def n_special(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, int]:
     """How many special tokens the tokenizer puts before, and after, every text."""
     mask = tokenizer("a", return_special_tokens_mask=True).special_tokens_mask
     return mask.index(0), mask[::-1].index(0)
+
+
+def next_token(tokenizer: "PreTrainedTokenizerBase", text: str, continuation: str) -> int:
+    """The token with which a continuation begins, right behind a text.
+
+    Both are split together: some tokenizers (Llama 2's) put a space before whatever they get, so that every word split
+    alone begins with the same token.
+
+    Args:
+        continuation: as it would stand behind the text, with its space: " great".
+
+    Raises:
+        ValueError: The continuation is empty, or its beginning and the text's end make one token.
+    """
+    before, after = n_special(tokenizer)
+    alone, joined = tokenizer(text).input_ids, tokenizer(text + continuation).input_ids
+    end = len(alone) - after
+    if len(joined) <= len(alone) or joined[before:end] != alone[before:end]:
+        raise ValueError(
+            f"continuation must begin with a token of its own behind {text[-40:]!r}, got {continuation!r}; "
+            "move a space from the end of the text to the start of the continuation"
+        )
+    return joined[end]
 
 
 def word_pieces(

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from utils import activations, models, weights
 from utils.activations import cache_pooled, cache_positions, cache_resid_post, pool_mean
-from utils.models import leftover_hooks, load_model, random_model
+from utils.models import leftover_hooks, random_model
 from utils.tokens import tokenize
 
 TEXTS = ["rust", "deep blue", "a rather longer description of a colour between green and grey", "off white", "sea"]
@@ -27,46 +27,6 @@ def batch_of(model, lengths, pos, *, left=False, seed=0):
     tokens = torch.randint(model.cfg.d_vocab, (len(lengths), pos), generator=torch.Generator().manual_seed(seed))
     real = torch.arange(pos) < torch.tensor(lengths).unsqueeze(1)
     return tokens, (real.flip(1) if left else real).long()
-
-
-# ---- tokenize
-
-
-def test_tokenize_pads_on_the_right_and_masks(minilm):
-    tokens, mask = tokenize(minilm, ["deep blue", "deep sea blue"])
-    assert tokens.dtype == mask.dtype == torch.int64
-    assert tokens.tolist() == [[101, 2784, 2630, 102, 0], [101, 2784, 2712, 2630, 102]]
-    assert mask.tolist() == [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
-    assert torch.equal(tokenize(minilm, ("deep blue",))[0], tokens[:1, :4])
-
-
-@pytest.mark.parametrize(
-    ("texts", "words"),
-    [
-        ([], "at least one text, got an empty list"),
-        ("blue", r"got the str 'blue'; write \[text\]"),
-        (["blue", 3], "got int at index 1: 3"),
-        (["blue", "red " * 600], "at most 512 tokens, got 602 at index 1; shorten"),
-    ],
-)
-def test_tokenize_refuses_what_is_no_list_of_texts(minilm, texts, words):
-    with pytest.raises(ValueError, match=words):
-        tokenize(minilm, texts)
-
-
-def test_tokenize_names_words_that_a_model_of_whole_words_does_not_know():
-    model = load_model("facts_gpt_match")
-    texts = ["Lagos is in Nigeria .", "Pariss is in France.", "Pariss is in qqq ."]
-    expected = r"of the 529 words .* 'Pariss' \(index 1; nearest: Paris.*'France\.' \(index 1.*'qqq' \(index 2; nothing"
-    with pytest.raises(ValueError, match=expected):
-        tokenize(model, texts)
-    tokens, mask = tokenize(model, [texts[0], "Lagos is not in Nigeria ."])
-    assert mask.sum(dim=1).tolist() == [6, 7] and tokens[:, 0].tolist() == [1, 1]
-
-
-def test_tokenize_needs_a_tokenizer(model):
-    with pytest.raises(ValueError, match="must have a tokenizer, got one without"):
-        tokenize(model, ["blue"])
 
 
 # ---- cache_resid_post
