@@ -473,13 +473,16 @@ assert all(both[0][s] > 0.05 and both[1][s] < 0.02 for s in (e2, g4))
 DOSES = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0]  # in natural sizes
 
 
-def mean_errors(layer: int, effects: Float[Tensor, "square d_model"], scale: float) -> float:
-    """Errors of the edited network on the validation cases."""
+def errors_after(layer: int, effects: Float[Tensor, "square d_model"], scale: float) -> Float[Tensor, " case"]:
+    """Errors of the edited network in each validation case."""
     logits = logits_after(validation, prefixes_validation, layer, effects, scale)
-    return float(intervention_errors(logits, validation.legal_after).float().mean())
+    return intervention_errors(logits, validation.legal_after).float()
 
 
-scan = torch.tensor([[mean_errors(layer, effects[layer], dose) for dose in DOSES] for layer in LAYERS])  # [layer dose]
+by_case = torch.stack(
+    [torch.stack([errors_after(layer, effects[layer], dose) for dose in DOSES]) for layer in LAYERS]
+)  # [layer dose case]
+scan = by_case.mean(dim=2)
 edit_layer = LAYERS[int(scan.amin(dim=1).argmin())]
 null_validation = float(intervention_errors(untouched_validation, validation.legal_after).float().mean())
 floor_validation = float(intervention_errors(untouched_validation, validation.legal).float().mean())
@@ -488,9 +491,12 @@ floor_validation = float(intervention_errors(untouched_validation, validation.le
 # figure: 04_layers
 plots.plot_lines_by_layer(
     {f"dose {DOSES[i]:g}": scan[:, i] for i in (1, 3, 6)},
+    intervals={
+        f"dose {DOSES[i]:g}": torch.tensor([bootstrap_interval(row) for row in by_case[:, i]]) for i in (1, 3, 6)
+    },
     layers=LAYERS,
     baselines={"null": null_validation, "floor": floor_validation},
-    title="One edit of one disc, 200 validation cases",
+    title="One edit of one disc, 200 validation cases, 95 % interval over games",
     y_title="errors per position",
     y_range=(0, 5),
 )

@@ -648,13 +648,14 @@ def auroc_interval(scores: Float[Tensor, " document"], lying: Bool[Tensor, " doc
 SENTENCE = ["City", "is", "in", "Country", "."]
 LAST_IN = 18  # position of the fourth "in"; <bos> is 0
 twin = load_model("facts_gpt_match_untrained")
-before_lie = {}
+before_lie, ends = {}, {}
 for name, network, layer in (("layer 0", model, 0), ("layer 1", model, 1), ("untrained, layer 1", twin, 1)):
     acts_fit, acts_test = (read(network, part.texts, layer)[1] for part in (documents_fit, documents_test))
     probe = fit_mass_mean_probe(acts_fit[:, LAST_IN], documents_fit.lying)
     scores = acts_test @ probe.weight  # [document pos]
-    before_lie[name] = roc_auc(scores.T, documents_test.lying)  # [pos]
-    print(f"{name}: at the last 'in', AUROC {auroc_interval(scores[:, LAST_IN], documents_test.lying)}")
+    found = torch.tensor([auroc_interval(at_token, documents_test.lying) for at_token in scores.T])  # [pos 3]
+    before_lie[name], ends[name] = found[:, 0], found[:, 1:]
+    print(f"{name}: at the last 'in', AUROC {[round(x, 3) for x in found[LAST_IN].tolist()]}")
 
 # %%
 settle("before_the_lie", min(BEFORE, key=lambda name: abs(BEFORE[name] - float(before_lie["layer 1"][LAST_IN]))))
@@ -663,10 +664,11 @@ settle("before_the_lie", min(BEFORE, key=lambda name: abs(BEFORE[name] - float(b
 # figure: 06_before_the_lie
 plots.plot_lines(
     before_lie,
+    intervals=ends,
     x=[f"{i} {word}" for i, word in enumerate(["<bos>", *4 * SENTENCE])],
     x_title="token of the document",
     baselines={"chance": 0.5},
-    title="Who lies? One probe, read at every token of 400 documents about new cities",
+    title="Who lies? One probe, read at every token of 400 documents; 95 % interval over documents",
     y_title="AUROC",
 )
 

@@ -243,7 +243,7 @@ sae_plots.plot_superposition(
 # 2. `k` is `None`: relu, and that is all ([Bricken et al. 2023](https://transformer-circuits.pub/2023/monosemantic-features/index.html)).
 # 3. `k` is a number from 1 to `d_sae`: in each vector only the `k` largest pre-activations stay, at their places, and all others become 0 ([Gao et al. 2024](https://arxiv.org/abs/2406.04093)). Relu here, too: where fewer than `k` are above 0, fewer than `k` latents are active. Largest means largest, not farthest from 0.
 #
-# No two pre-activations of the checks are equal, so you need not think about ties.
+# Training goes back through your encoder: do not cut its gradient off (`.detach()`, `.item()`). No two pre-activations of the checks are equal, so you need not think about ties.
 
 
 # %%
@@ -304,7 +304,7 @@ check(sae_encode)
 #
 # **Why.** A row of `W_dec` is a direction in the stream, as a probe's weight is. The decoder is what lets you say: this vector is so much of this, and so much of that.
 #
-# **Write** the decoder: each latent times its own row of `W_dec` `[d_sae d_model]`, summed, plus `b_dec` once. Take the rows as long as they are.
+# **Write** the decoder: each latent times its own row of `W_dec` `[d_sae d_model]`, summed, plus `b_dec` once. Take the rows as long as they are. Training goes back through this, too.
 
 
 # %%
@@ -514,7 +514,7 @@ assert lengths[0] < 1.3 < 2 < lengths[1] and sizes[1] < 0.6 * sizes[0]
 # 2. A `threshold` is given, for use: keep what lies **strictly above** it, and put 0 for all others. `k` plays no part. A threshold of 0.0 is a threshold.
 # 3. Latents are never negative, in either case: not where fewer than `batch * k` are above 0, and not where the threshold is below 0.
 #
-# `k` is at most `d_sae`. No two pre-activations of a check are equal in training, so you need not think about ties.
+# `k` is at most `d_sae`. In training the gradient goes back through what is kept. No two pre-activations of a check are equal there, so you need not think about ties.
 
 
 # %%

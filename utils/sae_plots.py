@@ -153,7 +153,7 @@ def plot_paired_gains(
     task_names: Sequence[str],
     model_names: Sequence[str],
     title: str,
-    x_title: str = "gain in AUROC, with the SAE minus without",
+    x_title: str = "gain in AUROC when the SAE is added",
 ) -> go.Figure:
     """Draw paired differences around 0: a row for each regime, a dot for each task, the mean with its interval.
 
