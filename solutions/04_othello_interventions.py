@@ -489,11 +489,10 @@ floor_validation = float(intervention_errors(untouched_validation, validation.le
 
 # %%
 # figure: 04_layers
+shown_doses = {f"dose {DOSES[i]:g}": by_case[:, i] for i in (1, 3, 6)}  # [layer case]
 plots.plot_lines_by_layer(
-    {f"dose {DOSES[i]:g}": scan[:, i] for i in (1, 3, 6)},
-    intervals={
-        f"dose {DOSES[i]:g}": torch.tensor([bootstrap_interval(row) for row in by_case[:, i]]) for i in (1, 3, 6)
-    },
+    {name: errors.mean(dim=1) for name, errors in shown_doses.items()},
+    intervals={name: torch.tensor([bootstrap_interval(row) for row in errors]) for name, errors in shown_doses.items()},
     layers=LAYERS,
     baselines={"null": null_validation, "floor": floor_validation},
     title="One edit of one disc, 200 validation cases, 95 % interval over games",

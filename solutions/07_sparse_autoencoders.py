@@ -243,7 +243,7 @@ sae_plots.plot_superposition(
 # 2. `k` is `None`: relu, and that is all ([Bricken et al. 2023](https://transformer-circuits.pub/2023/monosemantic-features/index.html)).
 # 3. `k` is a number from 1 to `d_sae`: in each vector only the `k` largest pre-activations stay, at their places, and all others become 0 ([Gao et al. 2024](https://arxiv.org/abs/2406.04093)). Relu here, too: where fewer than `k` are above 0, fewer than `k` latents are active. Largest means largest, not farthest from 0.
 #
-# Training goes back through your encoder: do not cut its gradient off (`.detach()`, `.item()`). No two pre-activations of the checks are equal, so you need not think about ties.
+# Training goes back through your encoder: do not cut its gradient off (`.detach()`, `torch.no_grad()`). No two pre-activations of the checks are equal, so you need not think about ties.
 
 
 # %%

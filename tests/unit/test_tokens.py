@@ -44,9 +44,10 @@ def test_tokenize_names_words_that_a_model_of_whole_words_does_not_know():
     assert mask.sum(dim=1).tolist() == [6, 7] and tokens[:, 0].tolist() == [1, 1]
 
 
-def test_tokenize_needs_a_tokenizer():
+@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+def test_tokenize_needs_a_tokenizer(kind):
     with pytest.raises(ValueError, match="must have a tokenizer, got one without"):
-        tokenize(random_model("gpt2", n_layers=1), ["blue"])
+        tokenize(random_model(kind, n_layers=3), ["blue"])
 
 
 def gpt2_kind() -> transformers.PreTrainedTokenizerFast:
