@@ -109,7 +109,12 @@ MUTANTS = [
         "(acts - b_dec) @ (W_enc.T if W_enc.shape[0] == W_enc.shape[1] else W_enc) + b_enc",
         "W_enc is transposed",
     ),
-    Mutant("sae_encode", "return pre.relu()", "return pre.relu().detach()", ".detach() or no_grad() inside"),
+    Mutant(
+        "sae_encode",
+        "return pre.relu()",
+        "return pre.relu().detach()",
+        "must return a tensor with a gradient: no float(), .item(), .detach() or no_grad() inside",
+    ),
     Mutant(
         "sae_encode",
         "return pre.relu()",
@@ -216,7 +221,12 @@ MUTANTS = [
         "sae_encode", _SCATTER, "torch.zeros_like(pre).scatter(-1, indices, values.abs())", "These are absolute values"
     ),
     # sae_decode
-    Mutant("sae_decode", _DECODED, "return (latents @ W_dec + b_dec).detach()", ".detach() or no_grad() inside"),
+    Mutant(
+        "sae_decode",
+        _DECODED,
+        "return (latents @ W_dec + b_dec).detach()",
+        "must return a tensor with a gradient: no float(), .item(), .detach() or no_grad() inside",
+    ),
     Mutant("sae_decode", "latents @ W_dec", "latents @ W_dec.data", "Nothing reaches W_dec"),
     Mutant("sae_decode", _DECODED, "return latents @ W_dec", "b_dec is left out"),
     Mutant("sae_decode", _DECODED, "return latents @ W_dec - b_dec", "b_dec is subtracted"),

@@ -410,6 +410,11 @@ def test_a_loss_without_gradient_is_said(submit, result):
     assert error.kind == "exception" and "scalar tensor with a gradient" in str(error)
 
 
+def test_a_batch_of_one_without_gradient_is_not_asked_to_be_a_scalar(submit):
+    error = failure(value_and_grad, submit("def encode(w):\n    return w.detach()").encode, torch.ones(1, 1), wrt=0)
+    assert error.kind == "exception" and "`encode` must return a tensor with a gradient" in str(error)
+
+
 def test_a_loss_that_returns_nothing_or_changes_its_argument_is_said(submit):
     student = submit("def loss(w):\n    w.sum()\ndef other(w, x):\n    x += 1\n    return (w * x).sum()")
     assert failure(value_and_grad, student.loss, torch.ones(2), wrt=0).kind == "none"

@@ -79,8 +79,10 @@ def _outcome(name: str, value: Any, inputs: Sequence[Tensor], *, has_printed: bo
         return Outcome("none", f"`{name}` returned None: is its `return` line missing?")
     if inputs:
         if not (isinstance(value, Tensor) and value.numel() == 1 and value.requires_grad):
+            one_by_chance = isinstance(value, Tensor) and value.ndim and value.numel() == 1  # a batch of one, say
+            kind = "tensor" if one_by_chance else "scalar tensor"
             cure = "no float(), .item(), .detach() or no_grad() inside"
-            return Outcome("exception", f"`{name}` must return a scalar tensor with a gradient: {cure}")
+            return Outcome("exception", f"`{name}` must return a {kind} with a gradient: {cure}")
         grads = torch.autograd.grad(value.reshape(()), inputs, allow_unused=True)
         value = value, tuple(torch.zeros_like(x) if g is None else g for x, g in zip(inputs, grads, strict=True))
     return Outcome("value", value=normalise(value))
